@@ -1,0 +1,88 @@
+"""Bayesian generalized linear mixed models.
+
+A formula and a data frame in, an exact posterior with honest diagnostics out::
+
+    import bayesglmm as bg
+    data = bg.load_dataset("epilepsy")
+    model = bg.glmm("seizures ~ treat + (1 | id)", data, family="poisson")
+    post = model.sample(seed=1)
+
+Symbols, the same in every file and every text:
+
+===========  ====================================================================================
+y            response; ``trials`` its numbers of trials, ``weights`` its frequencies
+X, z         columns of the fixed effects; columns of one random-effects term (Z is never built)
+beta         fixed effects (coefficients)
+u            random effects, ``u[level] ~ N(0, Sigma)`` for every level of a factor
+v            standardized effects, ``u = L v`` with ``Sigma = L L'``
+Sigma        covariance of one term's effects: ``diag(sd) cor diag(sd)``
+psi          unconstrained covariance parameters: log-Cholesky elements of Sigma
+phi          dispersion, on its natural scale (``sigma`` of a Gaussian response)
+theta        ``(beta, psi, log phi)``: everything but the effects
+eta, mu      linear predictor; mean, ``g(mu) = eta`` with the link g
+position     what a sampler moves; ``logdensity`` and ``gradient`` are taken there
+===========  ====================================================================================
+
+Layers; every module imports only from those above it:
+
+1. ``errors``, ``_jit``, ``_simd``, ``_special``, ``_linalg``, ``_random``: tools
+2. ``frames``, ``datasets``, ``formula``, ``design``, ``checks``: formula and data to a Design
+3. statistics: ``families``, ``links``, ``priors``, ``covariance``, ``layout``, ``density``,
+   ``fits``, ``conditionals``
+4. movement, which knows no statistics: ``samplers``, ``adaptation``, ``diagnostics``, ``chains``
+5. ``model``: where the two columns meet
+6. ``summary``, ``posterior``, ``io``: results
+7. ``cli``
+
+Importing the package imports none of the heavy libraries; each comes when it is first needed.
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "glmm": "model",
+    "Model": "model",
+    "Posterior": "posterior",
+    "load": "io",
+    "load_dataset": "datasets",
+    "read_csv": "frames",
+    "Flat": "priors",
+    "Normal": "priors",
+    "StudentT": "priors",
+    "Cauchy": "priors",
+    "Laplace": "priors",
+    "HalfNormal": "priors",
+    "HalfStudentT": "priors",
+    "HalfCauchy": "priors",
+    "Uniform": "priors",
+    "Exponential": "priors",
+    "PC": "priors",
+    "GammaPrecision": "priors",
+    "InverseGammaVariance": "priors",
+    "LKJ": "priors",
+    "InverseWishart": "priors",
+    "HuangWand": "priors",
+    "DataError": "errors",
+    "FormulaError": "errors",
+    "PriorError": "errors",
+    "LoadError": "errors",
+    "DataWarning": "errors",
+    "ConvergenceWarning": "errors",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from the module it lives in, when it is first asked for."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'bayesglmm' has no attribute {name!r}")
+    value = getattr(import_module(f"bayesglmm.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

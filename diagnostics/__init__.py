@@ -1,0 +1,1 @@
+"""The evidence: what takes minutes to hours, each module run as ``python -m diagnostics.NAME``."""
