@@ -1,0 +1,190 @@
+"""The only importer of numba's decorators: options, lazy compilation, and the private cache.
+
+Three decorators cover everything that is compiled:
+
+- ``kernel``: an inner function; LLVM inlines it into the entry points that call it.
+- ``simd``: an inner function of row loops, where contracting a*b+c and reciprocals is allowed.
+- ``entry``: an entry point called from Python or through a pointer. One fixed signature, compiled
+  at the first call and never at import, cached under a folder named by a hash of the sources.
+
+Only entry points are cached: numba does not notice an edited callee in another file, and an index
+of a generic function is poisoned by a user's class. A folder named by the hash of all sources cures
+the first, fixed signatures the second.
+"""
+
+import hashlib
+import os
+import shutil
+import stat
+import time
+import warnings
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba import types
+from numba.core import config
+from numba.extending import intrinsic, overload
+
+__all__ = ["entry", "intrinsic", "kernel", "overload", "pointer_type", "simd", "types"]
+
+ENABLED = not config.DISABLE_JIT
+
+# No "reassoc", "nnan" or "ninf": reassociation breaks the magic-number rounding of exp, and the
+# others make isnan() false, which would silence the divergence check.
+ROW_FLAGS = {"contract", "arcp", "nsz"}
+
+STALE_SECONDS = 30 * 24 * 3600  # caches of sources that have not been used for a month are removed
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compile an inner function, on demand of the entry points that call it."""
+    return numba.njit(nogil=True, error_model="numpy")(function)
+
+
+def simd(function: Callable[..., Any]) -> Any:
+    """Compile an inner function of row loops: fused multiply-add and reciprocals allowed.
+
+    Inlined by force: a call that LLVM deems too large to inline stops the vectorizer.
+    """
+    return numba.njit(nogil=True, error_model="numpy", fastmath=ROW_FLAGS, forceinline=True)(function)
+
+
+def pointer_type(signature: Any) -> Any:
+    """Numba's type of a pointer to a compiled function of the given signature."""
+    return types.FunctionType(signature)
+
+
+@lru_cache(maxsize=1)
+def cache_folder() -> str | None:
+    """Private folder of this version's compiled code, or None if no folder can be written.
+
+    The environment variable ``BAYESGLMM_CACHE_DIR`` moves it; set to ``off`` it disables caching.
+    """
+    asked = os.environ.get("BAYESGLMM_CACHE_DIR", "")
+    if asked.lower() == "off":
+        return None
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    base = Path(asked or os.path.join(home, "bayesglmm"))
+    folder = base / _fingerprint()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not _is_private(folder):
+            # numba's cache files are pickles: a folder that others can write to is a way in.
+            raise PermissionError(f"{folder} can be written by other users")
+        probe = folder / f".probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as reason:
+        warnings.warn(
+            f"compiled code is not cached ({reason}); every process compiles anew. "
+            "Set BAYESGLMM_CACHE_DIR to a private, writable folder.",
+            UserWarning,
+            stacklevel=2,
+        )
+        return None
+    os.utime(folder)
+    _prune(base, keep=folder.name)
+    return str(folder)
+
+
+def _is_private(folder: Path) -> bool:
+    info = folder.stat()
+    mine = not hasattr(os, "getuid") or info.st_uid == os.getuid()
+    return mine and not info.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def _fingerprint() -> str:
+    digest = hashlib.sha256(f"numba {numba.__version__} bounds {config.BOUNDSCHECK}".encode())
+    package = Path(__file__).parent
+    for path in sorted(package.rglob("*.py")):
+        digest.update(path.relative_to(package).as_posix().encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:20]
+
+
+def _prune(base: Path, keep: str) -> None:
+    oldest = time.time() - STALE_SECONDS
+    for folder in base.iterdir():
+        # Only folders that look like ours: BAYESGLMM_CACHE_DIR may name a shared parent.
+        if folder.name != keep and len(folder.name) == 20 and folder.is_dir():
+            try:
+                if folder.stat().st_mtime < oldest:
+                    shutil.rmtree(folder)
+            except OSError:
+                continue  # another process is at it
+
+
+def entry(signature: Any, *, cache: bool = True) -> Callable[[Callable[..., Any]], Any]:
+    """Make an entry point: one signature, compiled and cached at the first call.
+
+    Parameters
+    ----------
+    signature : numba signature, or a function without arguments that returns it
+        A function delays what the signature needs to the first call.
+    cache : bool
+        False for code that closes over a user's own functions, which numba cannot cache.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        return _Entry(function, signature, cache) if ENABLED else function
+
+    return decorate
+
+
+class _Entry:
+    """A function that compiles itself at the first use."""
+
+    def __init__(self, function: Callable[..., Any], signature: Any, cache: bool) -> None:
+        self.python, self.signature, self.cache = function, signature, cache
+        self.__name__, self.__doc__ = function.__name__, function.__doc__
+        self._compiled: Any = None
+
+    @property
+    def compiled(self) -> Any:
+        """The dispatcher, ready to be called or passed as a pointer."""
+        if self._compiled is None:
+            self._compiled = _compile(self.python, self.signature, self.cache)
+        return self._compiled
+
+    def __call__(self, *args: Any) -> Any:
+        return self.compiled(*args)
+
+
+def _compile(function: Callable[..., Any], signature: Any, cache: bool) -> Any:
+    signature = signature() if callable(signature) else signature
+    folder = cache_folder() if cache else None
+    try:
+        return _dispatcher(function, signature, folder)
+    except (OSError, EOFError, ValueError, AttributeError, ImportError) as reason:
+        if folder is None:
+            raise
+        # A truncated or altered index: move the folder aside and compile anew.
+        warnings.warn(
+            f"the cache of compiled code in {folder} cannot be read ({reason!r}); compiling anew",
+            UserWarning,
+            stacklevel=2,
+        )
+        shutil.rmtree(folder, ignore_errors=True)
+        Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+        return _dispatcher(function, signature, folder)
+
+
+def _dispatcher(function: Callable[..., Any], signature: Any, folder: str | None) -> Any:
+    previous = config.CACHE_DIR
+    if folder is not None:
+        config.CACHE_DIR = folder
+    try:
+        made = numba.njit(nogil=True, error_model="numpy", cache=folder is not None)(function)
+        made.compile(signature)
+    finally:
+        config.CACHE_DIR = previous
+    made.disable_compile()
+    return made
+
+
+def pointer(function: Any) -> Any:
+    """What compiled code takes for a function pointer: the dispatcher of an entry point."""
+    return function.compiled if isinstance(function, _Entry) else function
