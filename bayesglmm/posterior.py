@@ -1,0 +1,307 @@
+"""The posterior: draws on the user's scale with their verdict, tables and ArviZ form.
+
+What is asked of a model here, and nothing else, is the protocol `ModelLike`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from bayesglmm import __version__, diagnostics
+from bayesglmm.summary import summarize
+from bayesglmm.tables import Table
+
+if TYPE_CHECKING:
+    import pandas
+    import xarray
+
+    from bayesglmm.chains import Draws
+    from bayesglmm.design import Design
+    from bayesglmm.families import Family
+
+CHUNK_VALUES = (
+    4_000_000  # linear predictors held at once while log likelihoods are computed (32 MB)
+)
+
+LIBRARIES = ("numpy", "numba", "scipy")  # whose versions may change the draws
+
+
+class Names(Protocol):
+    """Rows of the tables; each tuple in the order of the last axis of its draws."""
+
+    fixed: tuple[str, ...]
+    sd: tuple[str, ...]
+    cor: tuple[str, ...]
+    dispersion: tuple[str, ...]
+
+
+class ModelLike(Protocol):
+    """What a posterior needs to know of its model."""
+
+    design: "Design"
+    family: "Family"
+    names: Names
+
+    def to_user(self, theta: np.ndarray, u: np.ndarray) -> dict[str, Any]:
+        """Return draws on the user's scale for draws (..., d) of theta and (..., nu) of u.
+
+        ``beta`` (..., p), ``sd`` (..., sds), ``cor`` (..., cors), ``u`` a dict of (..., levels, q)
+        by factor, and (...) under the name of the dispersion where there is one.
+        """
+
+    def describe(self) -> dict[str, list[str]]:
+        """Return lines of text by heading, ``Data`` and ``Priors`` among them."""
+
+    def log_likelihood(self, values: Mapping[str, Any]) -> np.ndarray:
+        """Return (m, n) log likelihoods of the rows, constants included, for m user-scale draws."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """How the draws were made.
+
+    Attributes
+    ----------
+    sampler, reason : str
+        The sampler, and why it was taken.
+    seed : int
+        The seed of all chains.
+    warmup, thin : int
+        Iterations of warm-up; iterations per draw kept.
+    seconds : dict
+        Seconds by phase.
+    interrupted : bool
+        Whether the user stopped the chains, so that there are fewer draws than asked for.
+    created : str
+        Time of creation as text; empty where the content has to be reproducible.
+    versions : dict
+        Versions of what the draws depend on.
+    """
+
+    sampler: str
+    reason: str
+    seed: int
+    warmup: int
+    thin: int
+    seconds: dict[str, float]
+    interrupted: bool = False
+    created: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """Draws from a model's posterior.
+
+    Attributes
+    ----------
+    model : ModelLike
+        The model.
+    values : dict
+        Draws on the user's scale, arrays (chains, draws, ...) named as in `ModelLike.to_user`.
+    stats : dict of str to (chains, draws) array
+        The sampler's statistics.
+    theta : (chains, draws, d) array
+        The same draws in the model's own coordinates, without the effects.
+    run : Run
+        How the draws were made.
+    """
+
+    model: ModelLike
+    values: dict[str, Any]
+    stats: dict[str, np.ndarray]
+    theta: np.ndarray
+    run: Run
+
+    @classmethod
+    def from_draws(
+        cls, model: ModelLike, draws: "Draws", *, sampler: str, reason: str, created: str = ""
+    ) -> "Posterior":
+        """Return the posterior of a finished run of the chains."""
+        run = Run(
+            sampler=sampler,
+            reason=reason,
+            seed=draws.seed,
+            warmup=draws.warmup,
+            thin=draws.thin,
+            seconds=dict(draws.seconds),
+            interrupted=draws.interrupted,
+            created=created,
+            versions=versions(),
+        )
+        return cls(model, model.to_user(draws.theta, draws.u), dict(draws.stats), draws.theta, run)
+
+    @property
+    def chains(self) -> int:
+        """Number of chains."""
+        return int(self.values["beta"].shape[0])
+
+    @property
+    def draws(self) -> int:
+        """Draws kept of each chain."""
+        return int(self.values["beta"].shape[1])
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names of all scalars but the effects: fixed, sd, cor, dispersion."""
+        names = self.model.names
+        return (*names.fixed, *names.sd, *names.cor, *names.dispersion)
+
+    @cached_property
+    def effect_names(self) -> tuple[str, ...]:
+        """Names of the effects, ``u(visit|id[7])``, in the order of `effect_draws`."""
+        return tuple(
+            f"u({column}|{name}[{level}])"
+            for name, levels, columns in groups(self.model.design)
+            for level in levels
+            for column in columns
+        )
+
+    @cached_property
+    def scalar_draws(self) -> np.ndarray:
+        """Draws (chains, draws, k) of all scalars but the effects, in the order of `names`."""
+        values = self.values
+        parts = [values["beta"], values["sd"], values["cor"]]
+        parts += [values[name][..., None] for name in self.model.names.dispersion]
+        return np.concatenate(parts, axis=-1)
+
+    @property
+    def effect_draws(self) -> np.ndarray:
+        """Draws (chains, draws, effects) of the effects, in the order of `effect_names`."""
+        shape = (self.chains, self.draws, -1)
+        parts = [self.values["u"][name].reshape(shape) for name, _, _ in groups(self.model.design)]
+        return np.concatenate(parts, axis=-1) if parts else np.empty((*shape[:2], 0))
+
+    @cached_property
+    def verdict(self) -> diagnostics.Verdict:
+        """Whether the chains converged, the effects included; in words with remedies."""
+        return diagnostics.verdict(
+            (*self.names, *self.effect_names),
+            np.concatenate([self.scalar_draws, self.effect_draws], axis=-1),
+            self.stats,
+        )
+
+    def table(self, *, u: bool = False, ci_prob: float = 0.95, ci_kind: str = "eti") -> Table:
+        """Return what `summary` returns, as a plain table that needs no pandas."""
+        names: Sequence[str] = self.names
+        draws = self.scalar_draws
+        if u:
+            names = (*names, *self.effect_names)
+            draws = np.concatenate([draws, self.effect_draws], axis=-1)
+        return summarize(names, draws, ci_prob=ci_prob, ci_kind=ci_kind)
+
+    def summary(
+        self, *, u: bool = False, ci_prob: float = 0.95, ci_kind: str = "eti"
+    ) -> "pandas.DataFrame":
+        """Summarize the posterior, one row a parameter.
+
+        Parameters
+        ----------
+        u : bool
+            Whether the effects of all levels get rows too.
+        ci_prob : float
+            Probability inside the limits.
+        ci_kind : {"eti", "hdi"}
+            Equal-tailed limits, or the shortest interval.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``mean sd median``, the limits named by their probability (``2.5%``,
+            ``97.5%``, ``hdi_2.5%`` ...), ``mcse_mean ess_bulk ess_tail r_hat``.
+        """
+        return self.table(u=u, ci_prob=ci_prob, ci_kind=ci_kind).frame()
+
+    @cached_property
+    def data(self) -> "xarray.DataTree":
+        """The posterior as an ArviZ DataTree with named dims and coords."""
+        from bayesglmm import arviz_form
+
+        return arviz_form.tree(self)
+
+    def log_likelihood(self) -> "xarray.DataTree":
+        """Add the group ``log_likelihood`` of every row and draw to `data`, and return `data`.
+
+        The log likelihood is that of a row given the effects, with the terms that depend on the
+        data only.
+        """
+        from bayesglmm import arviz_form
+
+        if "log_likelihood" not in self.data.children:
+            arviz_form.add_log_likelihood(self.data, self._row_log_likelihood(), self)
+        return self.data
+
+    def _row_log_likelihood(self) -> np.ndarray:
+        rows = len(self.model.design.rows)
+        flat = _flatten(self.values, self.chains * self.draws)
+        out = np.empty((self.chains * self.draws, rows))
+        step = max(1, CHUNK_VALUES // max(rows, 1))
+        for start in range(0, len(out), step):
+            part = slice(start, start + step)
+            out[part] = self.model.log_likelihood(_take(flat, part))
+        return out.reshape(self.chains, self.draws, rows)
+
+    def plot_trace(self, var_names: Sequence[str] = ("beta", "sd", "cor"), **options: Any) -> Any:
+        """Plot densities and traces with ``arviz_plots.plot_trace_dist``; options go to it.
+
+        Variables that the model does not have are left out.
+        """
+        import arviz_plots
+
+        present = [name for name in var_names if name in self.data.posterior.data_vars]
+        return arviz_plots.plot_trace_dist(self.data, var_names=present, **options)
+
+    def save(self, path: str | Path, *, force: bool = False) -> None:
+        """Save to one netCDF file, which ``bayesglmm.load`` reads back; see `bayesglmm.io.save`."""
+        from bayesglmm import io
+
+        io.save(self, path, force=force)
+
+    def __str__(self) -> str:
+        from bayesglmm import printout
+
+        return printout.posterior(self)
+
+    def __repr__(self) -> str:
+        return (
+            f"<Posterior of {self.model.design.formula!r}: {self.chains} chains x {self.draws} "
+            f"draws by {self.run.sampler}, {'' if self.verdict.ok else 'NOT '}converged>"
+        )
+
+
+def groups(design: "Design") -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
+    """Return name, levels and z columns of every factor with effects, as `to_user` orders them."""
+    return [
+        (
+            factor.name,
+            factor.levels,
+            tuple(name for term in design.terms if term.factor == k for name in term.names),
+        )
+        for k, factor in enumerate(design.factors)
+    ]
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what draws depend on."""
+    from importlib.metadata import version
+
+    return {"bayesglmm": __version__, **{name: version(name) for name in LIBRARIES}}
+
+
+def _flatten(values: Mapping[str, Any], m: int) -> dict[str, Any]:
+    """Join the axes (chains, draws) of every array into one of length m."""
+    return {
+        name: _flatten(value, m) if isinstance(value, dict) else value.reshape(m, *value.shape[2:])
+        for name, value in values.items()
+    }
+
+
+def _take(values: Mapping[str, Any], part: slice) -> dict[str, Any]:
+    return {
+        name: _take(value, part) if isinstance(value, dict) else value[part]
+        for name, value in values.items()
+    }

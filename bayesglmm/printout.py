@@ -1,0 +1,64 @@
+"""The printed posterior: the verdict first, then priors, tables, data and sampler."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bayesglmm.posterior import Posterior
+
+MAX_ROWS = 60  # of one printed table; `summary()` has all rows
+
+
+def posterior(post: "Posterior") -> str:
+    """Return the text of ``print(post)``."""
+    model, names = post.model, post.model.names
+    family = model.family
+    described = model.describe()
+    table = post.table()
+    parts = [
+        f"{model.design.formula}   [{family.name}, {family.link} link]",
+        _verdict(post),
+        _section("Priors", described["Priors"]),
+    ]
+    for title, rows in (
+        ("Fixed effects", names.fixed),
+        ("Standard deviations and correlations of effects", (*names.sd, *names.cor)),
+        ("Dispersion", names.dispersion),
+    ):
+        if rows:
+            shown = rows[:MAX_ROWS]
+            lines = str(table.take(shown)).splitlines()
+            if len(rows) > MAX_ROWS:
+                lines.append(f"... and {len(rows) - MAX_ROWS} more: see summary()")
+            parts.append(_section(title, lines))
+    parts.append(_section("Data", described["Data"]))
+    parts.append(_section("Sampler", _sampler(post)))
+    return "\n\n".join(parts)
+
+
+def _section(title: str, lines: list[str]) -> str:
+    return "\n".join([title, *(f"  {line}" for line in lines)])
+
+
+def _verdict(post: "Posterior") -> str:
+    lines = list(post.verdict.lines)
+    if post.run.interrupted:
+        lines.insert(0, f"Interrupted: {post.draws} draws of each chain were kept.")
+    return "\n".join(lines)
+
+
+def _sampler(post: "Posterior") -> list[str]:
+    run = post.run
+    lines = [
+        f"{run.sampler}: {run.reason}",
+        f"{post.chains} chains x {post.draws} draws after {run.warmup} of warm-up, "
+        f"thin {run.thin}, seed {run.seed}",
+    ]
+    rates = [
+        f"{name.replace('_', ' ')} {values.mean():.2f}"
+        for name, values in post.stats.items()
+        if name.startswith("accept")
+    ]
+    if rates:
+        lines.append("acceptance: " + ", ".join(rates))
+    lines.append("seconds: " + ", ".join(f"{k} {v:.2f}" for k, v in run.seconds.items()))
+    return lines

@@ -1,0 +1,88 @@
+"""The summary of draws: moments, limits and convergence of many quantities at once."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from bayesglmm import diagnostics
+from bayesglmm.tables import Table
+
+CI_KINDS = ("eti", "hdi")
+
+
+def summarize(
+    names: Sequence[str], draws: np.ndarray, *, ci_prob: float = 0.95, ci_kind: str = "eti"
+) -> Table:
+    """Summarize draws of several scalars.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of the k quantities.
+    draws : (chains, draws, k) array
+        Their draws.
+    ci_prob : float
+        Probability inside the limits, in (0, 1).
+    ci_kind : {"eti", "hdi"}
+        Equal-tailed limits (columns ``2.5%``, ``97.5%``), or the shortest interval
+        (``hdi_2.5%``, ``hdi_97.5%``).
+
+    Returns
+    -------
+    Table
+        Columns ``mean sd median``, the limits, ``mcse_mean ess_bulk ess_tail r_hat``.
+
+    Raises
+    ------
+    ValueError
+        For a probability outside (0, 1) or an unknown kind of interval.
+    """
+    if not 0 < ci_prob < 1:
+        raise ValueError(f"ci_prob must lie between 0 and 1; it is {ci_prob}")
+    if ci_kind not in CI_KINDS:
+        raise ValueError(f"ci_kind must be one of {', '.join(CI_KINDS)}; it is {ci_kind!r}")
+    pooled = np.sort(draws.reshape(-1, draws.shape[-1]), axis=0)
+    tail = (1 - ci_prob) / 2
+    if ci_kind == "eti":
+        low, median, high = np.quantile(pooled, [tail, 0.5, 1 - tail], axis=0)
+        prefix = ""
+    else:
+        median = np.quantile(pooled, 0.5, axis=0)
+        low, high = shortest_interval(pooled, ci_prob)
+        prefix = "hdi_"
+    columns = {
+        "mean": draws.mean(axis=(0, 1)),
+        "sd": pooled.std(axis=0, ddof=1),
+        "median": median,
+        f"{prefix}{100 * tail:g}%": low,
+        f"{prefix}{100 * (1 - tail):g}%": high,
+        "mcse_mean": diagnostics.mcse_mean(draws),
+        "ess_bulk": diagnostics.ess_bulk(draws),
+        "ess_tail": diagnostics.ess_tail(draws),
+        "r_hat": diagnostics.rhat(draws),
+    }
+    return Table(tuple(names), columns)
+
+
+def shortest_interval(pooled: np.ndarray, probability: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ends of the shortest intervals that hold a share of the draws.
+
+    Parameters
+    ----------
+    pooled : (n, k) array
+        Draws of k quantities, each column in ascending order.
+    probability : float
+        The share, in (0, 1).
+
+    Returns
+    -------
+    low, high : (k,) arrays
+        The ends: among intervals between draws that lie ``floor(probability n)`` apart, the first
+        of least width (Chen and Shao 1999).
+    """
+    n = pooled.shape[0]
+    apart = math.floor(probability * n)
+    first = np.argmin(pooled[apart:] - pooled[: n - apart], axis=0)
+    column = np.arange(pooled.shape[1])
+    return pooled[first, column], pooled[first + apart, column]

@@ -1,0 +1,103 @@
+"""A table of numbers: named rows, named columns, as text or as a data frame."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas
+
+WHOLE = frozenset({"ess_bulk", "ess_tail"})  # printed without decimals
+RATIOS = frozenset({"r_hat"})  # printed with three decimals
+MAX_DECIMALS = 8  # smaller spreads are printed in scientific notation
+ERROR_DIGITS = 2  # the spread of a row is printed with three significant digits
+
+
+@dataclass(frozen=True)
+class Table:
+    """Named rows and columns of float64.
+
+    Attributes
+    ----------
+    rows : tuple of str
+        Names of the rows, unique.
+    columns : mapping of str to (rows,) array
+        One array a column, in the order of printing.
+    spread : str
+        The column whose size decides how many decimals a row is printed with.
+    """
+
+    rows: tuple[str, ...]
+    columns: Mapping[str, np.ndarray]
+    spread: str = "sd"
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, rows: Iterable[str]) -> "Table":
+        """Return the table of the named rows, in the order given."""
+        position = {name: i for i, name in enumerate(self.rows)}
+        names = tuple(rows)
+        index = np.array([position[name] for name in names], dtype=np.int64)
+        columns = {name: values[index] for name, values in self.columns.items()}
+        return Table(names, columns, self.spread)
+
+    def frame(self) -> "pandas.DataFrame":
+        """Return the table as a pandas DataFrame, the rows' names as its index."""
+        import pandas
+
+        return pandas.DataFrame(dict(self.columns), index=list(self.rows))
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return one dict a row, for JSON: ``name`` and the columns, what is not finite as None."""
+        return [
+            {
+                "name": name,
+                **{
+                    column: float(values[i]) if math.isfinite(values[i]) else None
+                    for column, values in self.columns.items()
+                },
+            }
+            for i, name in enumerate(self.rows)
+        ]
+
+    def __str__(self) -> str:
+        cells = [["", *self.columns]]
+        for i, name in enumerate(self.rows):
+            decimals = _decimals(float(self.columns[self.spread][i]))
+            cells.append(
+                [name, *(_cell(c, float(v[i]), decimals) for c, v in self.columns.items())]
+            )
+        widths = [max(len(row[j]) for row in cells) for j in range(len(cells[0]))]
+        return "\n".join(
+            "  ".join(
+                [row[0].ljust(widths[0])]
+                + [cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True)]
+            ).rstrip()
+            for row in cells
+        )
+
+
+def _decimals(spread: float) -> int | None:
+    """Decimals that show a spread with three significant digits; None: scientific notation."""
+    if not math.isfinite(spread) or spread <= 0:
+        return 3
+    decimals = max(0, ERROR_DIGITS - math.floor(math.log10(spread)))
+    return decimals if decimals <= MAX_DECIMALS else None
+
+
+def _cell(column: str, value: float, decimals: int | None) -> str:
+    if math.isnan(value):
+        return "-"
+    if column in WHOLE:
+        return f"{value:.0f}"
+    if column in RATIOS:
+        return f"{value:.3f}"
+    if decimals is None:
+        return f"{value:.3e}"
+    if column.startswith("mcse"):
+        return f"{value:.2g}"
+    return f"{value:.{decimals}f}"
