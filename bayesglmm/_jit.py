@@ -1,9 +1,10 @@
 """The only importer of numba's decorators: options, lazy compilation, and the private cache.
 
-Three decorators cover everything that is compiled:
+These decorators cover everything that is compiled:
 
 - ``kernel``: an inner function; LLVM inlines it into the entry points that call it.
-- ``simd``: an inner function of row loops, where contracting a*b+c and reciprocals is allowed.
+- ``simd``: an inner function of row loops, where contracting a*b+c and reciprocals is allowed;
+  ``reduce``: a sum over a vector.
 - ``entry``: an entry point called from Python or through a pointer. One fixed signature, compiled
   at the first call and never at import, cached under a folder named by a hash of the sources.
 
@@ -28,13 +29,14 @@ from numba import types
 from numba.core import config
 from numba.extending import intrinsic, overload
 
-__all__ = ["entry", "intrinsic", "kernel", "overload", "pointer_type", "simd", "types"]
+__all__ = ["entry", "intrinsic", "kernel", "overload", "pointer", "pointer_type", "reduce", "simd", "types"]
 
 ENABLED = not config.DISABLE_JIT
 
 # No "reassoc", "nnan" or "ninf": reassociation breaks the magic-number rounding of exp, and the
 # others make isnan() false, which would silence the divergence check.
 ROW_FLAGS = {"contract", "arcp", "nsz"}
+SUM_FLAGS = ROW_FLAGS | {"reassoc"}  # for plain sums of products only: eight at a time
 
 STALE_SECONDS = 30 * 24 * 3600  # caches of sources that have not been used for a month are removed
 
@@ -50,6 +52,11 @@ def simd(function: Callable[..., Any]) -> Any:
     Inlined by force: a call that LLVM deems too large to inline stops the vectorizer.
     """
     return numba.njit(nogil=True, error_model="numpy", fastmath=ROW_FLAGS, forceinline=True)(function)
+
+
+def reduce(function: Callable[..., Any]) -> Any:
+    """Compile a plain sum over a vector, whose order the compiler may choose once and for all."""
+    return numba.njit(nogil=True, error_model="numpy", fastmath=SUM_FLAGS)(function)
 
 
 def pointer_type(signature: Any) -> Any:

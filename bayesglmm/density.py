@@ -1,0 +1,344 @@
+"""The posterior density of a model, and the data that compiled code reads.
+
+    log p(theta, v | y) = sum_r loglik(y_r, eta_r, phi) + log p(beta) + log p(psi) + log p(phi)
+                          - |v|^2 / 2
+    eta_r = offset_r + x_r' beta + sum_k Z_rk u_k[level_k(r)],   u = L v,   Sigma = L L'
+
+theta = (beta, psi, log phi); psi holds the log-Cholesky elements of Sigma (`covariance`). Terms are
+stacked: z column k of the model belongs to one factor, and its effects lie at u[effect_k + level].
+So the size of a model never enters a type, and one compiled function serves all models.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from . import covariance, families
+from ._jit import ENABLED, entry, kernel, pointer_type, reduce, types
+from .covariance import Covariance
+from .layout import Lanes
+from .prior_density import prior_logpdf, prior_slope
+
+BLOCK = 512  # rows worked at once: eta, scores and log-likelihoods stay in the first-level cache
+
+
+class Data(NamedTuple):
+    """Rows in the order of `layout`, and the priors; X and Z on the internal scale."""
+
+    y: np.ndarray  # (n,) response totals, as the family prepares them
+    w: np.ndarray  # (n,) row weights, as the family prepares them
+    offset: np.ndarray  # (n,)
+    X: np.ndarray  # (p, n)
+    Z: np.ndarray  # (Q, n)
+    ones: np.ndarray  # (Q,) int64, 1 where the z column is constant 1
+    index: np.ndarray  # (F, n) int32, level of each row in each factor
+    levels: np.ndarray  # (F,) int64
+    factor: np.ndarray  # (Q,) int64, factor of each z column
+    effect: np.ndarray  # (Q,) int64, where the effects of each z column begin in u
+    beta_kind: np.ndarray  # (p,) int64, prior of each coefficient on the internal scale
+    beta_prior: np.ndarray  # (p, 3)
+    phi_kind: np.ndarray  # (1,) int64 prior of the dispersion; empty if there is none
+    phi_prior: np.ndarray  # (1, 3)
+    covariance: Covariance
+    lanes: Lanes  # of factor 0
+
+
+class Map(NamedTuple):
+    """Linear coordinates w, z in which the posterior is near a standard normal.
+
+    theta = center + scale w;  v = modes + slopes' (theta - center) + C^-T z, with C C' the
+    curvature of each group at the fit: one lower triangle a group (`blocks`), one for all effects
+    (`dense`), or the identity (kind IDENTITY).
+    """
+
+    kind: np.ndarray  # (1,) int64: IDENTITY, BLOCKS or DENSE
+    center: np.ndarray  # (d,)
+    scale: np.ndarray  # (d, d) lower triangular
+    modes: np.ndarray  # (nv,)
+    slopes: np.ndarray  # (d, nv), d modes / d theta
+    blocks: np.ndarray  # (Q, Q, J) lower triangles, one factor
+    dense: np.ndarray  # (nv, nv) lower triangle
+
+
+IDENTITY, BLOCKS, DENSE = 0, 1, 2
+
+
+def empty_data() -> Data:
+    """Data of no rows, of the type that every compiled function takes."""
+    f, i, g = np.zeros, lambda *s: np.zeros(s, dtype=np.int64), np.zeros
+    lanes = Lanes(i(1), i(1), i(1), i(1), i(0), i(0), i(0), g(0, dtype=np.int32))
+    return Data(
+        f(0),
+        f(0),
+        f(0),
+        f((0, 0)),
+        f((0, 0)),
+        i(0),
+        np.zeros((0, 0), dtype=np.int32),
+        i(0),
+        i(0),
+        i(0),
+        i(0),
+        f((0, 3)),
+        i(0),
+        f((0, 3)),
+        covariance.empty(),
+        lanes,
+    )
+
+
+def identity_map(d: int, nv: int) -> Map:
+    """Whitening that does nothing: theta = w, v = z."""
+    return Map(
+        np.array([IDENTITY]),
+        np.zeros(d),
+        np.eye(d),
+        np.zeros(nv),
+        np.zeros((d, nv)),
+        np.zeros((0, 0, 0)),
+        np.zeros((0, 0)),
+    )
+
+
+if ENABLED:
+    from numba import typeof
+
+    DATA_TYPE = typeof(empty_data())
+    MAP_TYPE = typeof(identity_map(1, 1))
+    VECTOR, MATRIX = types.float64[::1], types.float64[:, ::1]
+    LOGDENSITY_SIGNATURE = types.float64(families.ROWS_TYPE, DATA_TYPE, MAP_TYPE, VECTOR, VECTOR)
+    LOGDENSITY_TYPE = pointer_type(LOGDENSITY_SIGNATURE)
+else:
+    DATA_TYPE = MAP_TYPE = VECTOR = MATRIX = LOGDENSITY_SIGNATURE = LOGDENSITY_TYPE = None
+
+
+@reduce
+def dot(a, b):
+    """Sum of products; the order of the sum is the compiler's, and always the same."""
+    total = 0.0
+    for i in range(a.size):
+        total += a[i] * b[i]
+    return total
+
+
+@kernel
+def theta_logprior(data, theta, L):
+    """log p(beta) + log p(psi) + log p(log phi), with L filled from psi."""
+    p = data.beta_kind.size
+    m = data.covariance.row.size
+    value = 0.0
+    for k in range(p):
+        a = data.beta_prior[k]
+        value += prior_logpdf(data.beta_kind[k], a[0], a[1], a[2], theta[k])
+    value += covariance.psi_logdensity(data.covariance, theta[p : p + m], L)
+    if data.phi_kind.size > 0:
+        a = data.phi_prior[0]
+        log_phi = theta[p + m]
+        # p(log phi) = p(phi) phi
+        value += prior_logpdf(data.phi_kind[0], a[0], a[1], a[2], np.exp(log_phi)) + log_phi
+    return value
+
+
+@kernel
+def theta_logprior_gradient(data, theta, L, out):
+    """Add the gradient of `theta_logprior` to out."""
+    p = data.beta_kind.size
+    m = data.covariance.row.size
+    for k in range(p):
+        a = data.beta_prior[k]
+        out[k] += prior_slope(data.beta_kind[k], a[0], a[1], a[2], theta[k])
+    covariance.psi_gradient(data.covariance, theta[p : p + m], L, out[p : p + m])
+    if data.phi_kind.size > 0:
+        a = data.phi_prior[0]
+        phi = np.exp(theta[p + m])
+        out[p + m] += prior_slope(data.phi_kind[0], a[0], a[1], a[2], phi) * phi + 1.0
+
+
+@kernel
+def dispersion(data, theta):
+    """Phi, or 1 for a family without dispersion."""
+    return np.exp(theta[theta.size - 1]) if data.phi_kind.size > 0 else 1.0
+
+
+@kernel
+def solve_upper(map, z):
+    """Solve C' x = z in place: z -> x."""
+    if map.kind[0] == BLOCKS:
+        q, J = map.blocks.shape[0], map.blocks.shape[2]
+        for k in range(q - 1, -1, -1):
+            x = z[k * J : (k + 1) * J]
+            for l in range(k + 1, q):
+                below, other = map.blocks[l, k], z[l * J : (l + 1) * J]
+                for g in range(J):
+                    x[g] -= below[g] * other[g]
+            diagonal = map.blocks[k, k]
+            for g in range(J):
+                x[g] /= diagonal[g]
+    elif map.kind[0] == DENSE:
+        for k in range(z.size - 1, -1, -1):
+            row = map.dense[k]
+            z[k] /= row[k]
+            step = z[k]
+            for i in range(k):
+                z[i] -= row[i] * step
+
+
+@kernel
+def solve_lower(map, z):
+    """Solve C x = z in place: z -> x."""
+    if map.kind[0] == BLOCKS:
+        q, J = map.blocks.shape[0], map.blocks.shape[2]
+        for k in range(q):
+            x = z[k * J : (k + 1) * J]
+            for l in range(k):
+                left, other = map.blocks[k, l], z[l * J : (l + 1) * J]
+                for g in range(J):
+                    x[g] -= left[g] * other[g]
+            diagonal = map.blocks[k, k]
+            for g in range(J):
+                x[g] /= diagonal[g]
+    elif map.kind[0] == DENSE:
+        for k in range(z.size):
+            row = map.dense[k]
+            z[k] = (z[k] - dot(row[:k], z[:k])) / row[k]
+
+
+@kernel
+def to_natural(map, position, theta, v):
+    """Whitened position -> theta and v."""
+    d = theta.size
+    for i in range(d):
+        theta[i] = map.center[i] + dot(map.scale[i, : i + 1], position[: i + 1])
+    v[:] = position[d:]
+    solve_upper(map, v)
+    if map.kind[0] != IDENTITY:
+        for i in range(v.size):
+            v[i] += map.modes[i]
+        for j in range(d):
+            step = theta[j] - map.center[j]
+            slope = map.slopes[j]
+            for i in range(v.size):
+                v[i] += slope[i] * step
+
+
+@kernel
+def effects(data, L, v, u):
+    """u = L v, level by level: z column k mixes the columns of its own factor."""
+    for k in range(data.factor.size):
+        J = data.levels[data.factor[k]]
+        out = u[data.effect[k] : data.effect[k] + J]
+        out[:] = 0.0
+        for l in range(k + 1):
+            if L[k, l] != 0.0 and data.factor[l] == data.factor[k]:
+                own = v[data.effect[l] : data.effect[l] + J]
+                for g in range(J):
+                    out[g] += L[k, l] * own[g]
+
+
+@kernel
+def fill_eta(data, beta, u, first, last, eta):
+    """Linear predictor of rows first .. last - 1."""
+    m = last - first
+    offset = data.offset[first:last]
+    for i in range(m):
+        eta[i] = offset[i]
+    for k in range(beta.size):
+        x, b = data.X[k, first:last], beta[k]
+        for i in range(m):
+            eta[i] += x[i] * b
+    for k in range(data.factor.size):
+        z, level = data.Z[k, first:last], data.index[data.factor[k], first:last]
+        own = u[data.effect[k] : data.effect[k] + data.levels[data.factor[k]]]
+        if data.ones[k] == 1:
+            for i in range(m):
+                eta[i] += own[level[i]]
+        else:
+            for i in range(m):
+                eta[i] += z[i] * own[level[i]]
+
+
+@kernel
+def natural_gradient(rows, data, theta, v, d_theta, d_v):
+    """Log density at (theta, v), the constant of the data left out; fills both gradients."""
+    n, p, m = data.y.size, data.beta_kind.size, data.covariance.row.size
+    Q, nv = data.factor.size, v.size
+    L = np.zeros((Q, Q))
+    covariance.fill_L(data.covariance, theta[p : p + m], L)
+    phi = dispersion(data, theta)
+    u = np.empty(nv)
+    effects(data, L, v, u)
+    d_theta[:] = 0.0
+    d_u = np.zeros(nv)
+    eta, a = np.empty(BLOCK), np.empty(BLOCK)
+    b, c = np.empty(BLOCK), np.empty(BLOCK)
+    value = 0.0
+    for first in range(0, n, BLOCK):
+        last = min(first + BLOCK, n)
+        size = last - first
+        fill_eta(data, theta[:p], u, first, last, eta)
+        y, w = data.y[first:last], data.w[first:last]
+        rows(families.GRADIENT, eta[:size], y, w, phi, a[:size], b[:size], c[:size], a[:0])
+        for i in range(size):
+            value += a[i]
+        for k in range(p):
+            d_theta[k] += dot(data.X[k, first:last], b[:size])
+        for k in range(Q):
+            z, level = data.Z[k, first:last], data.index[data.factor[k], first:last]
+            own = d_u[data.effect[k] : data.effect[k] + data.levels[data.factor[k]]]
+            for i in range(size):
+                own[level[i]] += z[i] * b[i]
+        if data.phi_kind.size > 0:
+            for i in range(size):
+                d_theta[p + m] += c[i]
+    value += theta_logprior(data, theta, L) - 0.5 * dot(v, v)
+    theta_logprior_gradient(data, theta, L, d_theta)
+
+    d_L = np.zeros((Q, Q))
+    for i in range(nv):
+        d_v[i] = -v[i]
+    for k in range(Q):
+        J = data.levels[data.factor[k]]
+        score = d_u[data.effect[k] : data.effect[k] + J]
+        for l in range(k + 1):
+            if data.factor[l] == data.factor[k]:
+                place = data.effect[l]
+                d_L[k, l] = dot(score, v[place : place + J])
+                if L[k, l] != 0.0:
+                    for g in range(J):
+                        d_v[place + g] += L[k, l] * score[g]
+    covariance.chain_psi(data.covariance, L, d_L, d_theta[p : p + m])
+    return value
+
+
+@entry(lambda: LOGDENSITY_SIGNATURE)
+def logdensity(rows, data, map, position, gradient):
+    """Log density in whitened coordinates up to a constant; fills the gradient."""
+    d = map.center.size
+    nv = position.size - d
+    theta, v = np.empty(d), np.empty(nv)
+    to_natural(map, position, theta, v)
+    d_theta, d_v = np.empty(d), np.empty(nv)
+    value = natural_gradient(rows, data, theta, v, d_theta, d_v)
+    if map.kind[0] != IDENTITY:
+        for j in range(d):
+            d_theta[j] += dot(map.slopes[j], d_v)
+    for j in range(d):
+        total = 0.0
+        for i in range(j, d):
+            total += map.scale[i, j] * d_theta[i]
+        gradient[j] = total
+    solve_lower(map, d_v)
+    gradient[d:] = d_v
+    return value
+
+
+@entry(lambda: types.void(DATA_TYPE, MAP_TYPE, MATRIX, MATRIX, MATRIX))
+def unwhiten(data, map, positions, theta, u):
+    """Positions (n, d + nv) -> theta (n, d) and effects u (n, nv)."""
+    d, p, m = map.center.size, data.beta_kind.size, data.covariance.row.size
+    Q = data.factor.size
+    v, L = np.empty(u.shape[1]), np.zeros((Q, Q))
+    for i in range(positions.shape[0]):
+        to_natural(map, positions[i], theta[i], v)
+        covariance.fill_L(data.covariance, theta[i, p : p + m], L)
+        effects(data, L, v, u[i])
