@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bayesglmm.design import Design
     from bayesglmm.families import Family
 
-CHUNK_VALUES = (
+CHUNK_VALUES = 4_000_000  # linear predictors held at once for log likelihoods (32 MB)
     4_000_000  # linear predictors held at once while log likelihoods are computed (32 MB)
 )
 
