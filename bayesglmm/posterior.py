@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from bayesglmm.families import Family
 
 CHUNK_VALUES = 4_000_000  # linear predictors held at once for log likelihoods (32 MB)
-    4_000_000  # linear predictors held at once while log likelihoods are computed (32 MB)
-)
 
 LIBRARIES = ("numpy", "numba", "scipy")  # whose versions may change the draws
 
