@@ -1,26 +1,29 @@
 """The posterior as ArviZ knows it: groups of variables with named dims and coords."""
 
 import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesglmm.posterior import groups
+from .posterior import groups
 
 if TYPE_CHECKING:
     import xarray
 
-    from bayesglmm.posterior import Posterior
+    from .posterior import ModelLike, Posterior
 
 # ArviZ's names of the sampler statistics that it knows.
 STATS = {
     "accept": "acceptance_rate",
     "divergent": "diverging",
     "depth": "tree_depth",
-    "leapfrogs": "n_steps",
+    "max_depth": "reached_max_treedepth",
+    "steps": "n_steps",
     "logdensity": "lp",
 }
+FLAGS = {"divergent", "max_depth"}  # statistics that are true or false
 # Names of variables and dims that a factor or a response may not take over.
 TAKEN = {"chain", "draw", "row", "coefficient", "beta", "sd", "cor", "sigma"}
 SLASH = "\N{DIVISION SLASH}"  # netCDF and DataTree take "/" as the separator of paths
@@ -68,7 +71,8 @@ def layout(post: "Posterior") -> Groups:
         out.coords |= {dim: list(levels), f"{dim}_effect": list(columns)}
         out.add("posterior", f"u_{dim}", [*SAMPLED, dim, f"{dim}_effect"], values["u"][name])
     for name, stat in post.stats.items():
-        out.add("sample_stats", STATS.get(name, name), SAMPLED, stat)
+        values_of = stat.astype(bool) if name in FLAGS else stat
+        out.add("sample_stats", STATS.get(name, name), SAMPLED, values_of)
     out.add("observed_data", own_name(design.response.name), ["row"], design.response.y)
     if design.response.trials is not None:
         out.add("constant_data", "trials", ["row"], design.response.trials)
@@ -77,6 +81,35 @@ def layout(post: "Posterior") -> Groups:
     for factor in design.factors:
         out.add("constant_data", f"index_{own_name(factor.name)}", ["row"], factor.index)
     return out
+
+
+def read(
+    model: "ModelLike", stats: Iterable[str], array: Callable[[str, str], np.ndarray]
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return values and statistics of a posterior from the variables that `layout` made of them.
+
+    Parameters
+    ----------
+    model : ModelLike
+        The model.
+    stats : iterable of str
+        Names of the sampler's statistics.
+    array : callable
+        Gives the array of a group and a variable.
+    """
+    names = model.names
+    values: dict[str, Any] = {"beta": array("posterior", "beta")}
+    sampled = values["beta"].shape[:2]
+    for kind, rows in (("sd", names.sd), ("cor", names.cor)):
+        values[kind] = array("posterior", kind) if rows else np.empty((*sampled, 0))
+    for name in names.dispersion:
+        values[name] = array("posterior", name)
+    values["u"] = {
+        name: array("posterior", f"u_{own_name(name)}") for name, _, _ in groups(model.design)
+    }
+    return values, {
+        name: array("sample_stats", STATS.get(name, name)).astype(np.float64) for name in stats
+    }
 
 
 def attributes(post: "Posterior") -> dict[str, str]:

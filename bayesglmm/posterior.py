@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from bayesglmm import __version__, diagnostics
-from bayesglmm.summary import summarize
-from bayesglmm.tables import Table
+from . import __version__
+from .diagnostics.verdict import Verdict, judge
+from .summary import summarize
+from .tables import Table
 
 if TYPE_CHECKING:
     import pandas
     import xarray
 
-    from bayesglmm.chains import Draws
-    from bayesglmm.design import Design
-    from bayesglmm.families import Family
+    from .chains import Draws
+    from .design import Design
+    from .families import Family
 
 CHUNK_VALUES = 4_000_000  # linear predictors held at once for log likelihoods (32 MB)
 
@@ -175,13 +176,11 @@ class Posterior:
         return np.concatenate(parts, axis=-1) if parts else np.empty((*shape[:2], 0))
 
     @cached_property
-    def verdict(self) -> diagnostics.Verdict:
+    def verdict(self) -> Verdict:
         """Whether the chains converged, the effects included; in words with remedies."""
-        return diagnostics.verdict(
-            (*self.names, *self.effect_names),
-            np.concatenate([self.scalar_draws, self.effect_draws], axis=-1),
-            self.stats,
-        )
+        scalars = (self.scalar_draws, lambda i: self.names[i])
+        effects = (self.effect_draws, lambda i: self.effect_names[i])
+        return judge([scalars, effects], self.stats)
 
     def table(self, *, u: bool = False, ci_prob: float = 0.95, ci_kind: str = "eti") -> Table:
         """Return what `summary` returns, as a plain table that needs no pandas."""
@@ -217,7 +216,7 @@ class Posterior:
     @cached_property
     def data(self) -> "xarray.DataTree":
         """The posterior as an ArviZ DataTree with named dims and coords."""
-        from bayesglmm import arviz_form
+        from . import arviz_form
 
         return arviz_form.tree(self)
 
@@ -227,7 +226,7 @@ class Posterior:
         The log likelihood is that of a row given the effects, with the terms that depend on the
         data only.
         """
-        from bayesglmm import arviz_form
+        from . import arviz_form
 
         if "log_likelihood" not in self.data.children:
             arviz_form.add_log_likelihood(self.data, self._row_log_likelihood(), self)
@@ -255,12 +254,12 @@ class Posterior:
 
     def save(self, path: str | Path, *, force: bool = False) -> None:
         """Save to one netCDF file, which ``bayesglmm.load`` reads back; see `bayesglmm.io.save`."""
-        from bayesglmm import io
+        from . import io
 
         io.save(self, path, force=force)
 
     def __str__(self) -> str:
-        from bayesglmm import printout
+        from . import printout
 
         return printout.posterior(self)
 

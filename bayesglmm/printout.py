@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bayesglmm.posterior import Posterior
+    from .posterior import Posterior
 
 MAX_ROWS = 60  # of one printed table; `summary()` has all rows
 
@@ -40,10 +40,10 @@ def _section(title: str, lines: list[str]) -> str:
 
 
 def _verdict(post: "Posterior") -> str:
-    lines = list(post.verdict.lines)
-    if post.run.interrupted:
-        lines.insert(0, f"Interrupted: {post.draws} draws of each chain were kept.")
-    return "\n".join(lines)
+    text = str(post.verdict)
+    if not post.run.interrupted:
+        return text
+    return f"Interrupted: {post.draws} draws of each chain were kept.\n{text}"
 
 
 def _sampler(post: "Posterior") -> list[str]:

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bayesglmm import diagnostics
-from bayesglmm.tables import Table
+from .diagnostics.mcse import mcse_mean
+from .diagnostics.rhat import convergence
+from .tables import Table
 
 CI_KINDS = ("eti", "hdi")
 
@@ -51,16 +52,17 @@ def summarize(
         median = np.quantile(pooled, 0.5, axis=0)
         low, high = shortest_interval(pooled, ci_prob)
         prefix = "hdi_"
+    converged = convergence(draws)
     columns = {
         "mean": draws.mean(axis=(0, 1)),
         "sd": pooled.std(axis=0, ddof=1),
         "median": median,
         f"{prefix}{100 * tail:g}%": low,
         f"{prefix}{100 * (1 - tail):g}%": high,
-        "mcse_mean": diagnostics.mcse_mean(draws),
-        "ess_bulk": diagnostics.ess_bulk(draws),
-        "ess_tail": diagnostics.ess_tail(draws),
-        "r_hat": diagnostics.rhat(draws),
+        "mcse_mean": mcse_mean(draws),
+        "ess_bulk": converged.ess_bulk,
+        "ess_tail": converged.ess_tail,
+        "r_hat": converged.r_hat,
     }
     return Table(tuple(names), columns)
 

@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 
 import bayesglmm as bg
-from bayesglmm import diagnostics
+from bayesglmm.diagnostics.ess import ess_bulk
+from bayesglmm.diagnostics.mcse import mcse_mean
 
 DATA = Path(__file__).parent / "data"
 
@@ -90,8 +91,8 @@ def moments(draws: np.ndarray) -> Moments:
     return Moments(
         float(draws.mean()),
         float(draws.std(ddof=1)),
-        float(diagnostics.mcse_mean(one)[0]),
-        float(diagnostics.ess_bulk(one)[0]),
+        float(mcse_mean(one)[0]),
+        float(ess_bulk(one)[0]),
         float(q5),
         float(q95),
     )

@@ -8,7 +8,7 @@ import pytest
 from references import DATA, REFERENCES, csv, disagreements, moments
 
 import bayesglmm as bg
-from bayesglmm import diagnostics
+from bayesglmm.diagnostics.ess import ess_bulk
 
 pytestmark = pytest.mark.reference
 
@@ -54,7 +54,7 @@ def test_few_groups_have_the_exact_quantiles_of_sd(name, sampler, draws):
         # Carlo errors are binomial, with effective numbers of draws.
         p = float(probability)
         below = (sd < exact["sd_quantiles"][probability]).astype(float)
-        ess = float(diagnostics.ess_bulk(below[..., None])[0])
+        ess = float(ess_bulk(below[..., None])[0])
         error = math.sqrt(p * (1 - p) * (1 / ess + 1 / exact["ess"]))
         assert abs(below.mean() - p) < 4 * error, f"{probability}: {below.mean():.4f}"
     for k, (mean, spread) in enumerate(zip(exact["beta_mean"], exact["beta_sd"], strict=True)):

@@ -1,0 +1,230 @@
+"""Saved posteriors: one netCDF file, checked as a whole before anything in it is read.
+
+The file is netCDF-4 (HDF5), so that ArviZ and xarray open it too: the groups of
+`bayesglmm.arviz_form`, and a group ``bayesglmm`` with the model, from which it is rebuilt. The
+model's specification is JSON, stored as bytes because an attribute may not pass 64 kB. Behind the
+HDF5 content, where HDF5 does not look, stands a SHA-256 of all of it: what was cut short or altered
+is refused before the HDF5 library parses a byte. Nothing is ever unpickled.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from . import arviz_form, design, priors
+from .codec import Decoder, Encoder
+from .errors import LoadError
+from .model import restore
+from .posterior import Posterior, Run
+
+if TYPE_CHECKING:
+    import h5py
+
+FORMAT = 1  # raised when an older reader could not read the file
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+MARK = b"bayesglmm sha256 "
+TRAILER = len(MARK) + 64  # the mark, then 64 hexadecimal digits
+BLOCK = 1 << 20  # bytes hashed at a time
+OWN = "bayesglmm"  # the group of what only this package reads
+KINDS = "biuf"  # of the arrays that are read: booleans, integers, floats
+
+
+def save(post: Posterior, path: str | Path, *, force: bool = False) -> None:
+    """Save a posterior to one file, which appears whole or not at all.
+
+    Parameters
+    ----------
+    post : Posterior
+        The posterior, model included.
+    path : str or Path
+        The file; ``.nc`` is customary.
+    force : bool
+        Whether a file of that name may be replaced.
+
+    Raises
+    ------
+    FileExistsError
+        If there is such a file and ``force`` is false.
+    OSError
+        If it cannot be written; what there was before is untouched.
+    """
+    path = Path(path)
+    if path.exists() and not force:
+        raise _taken(path)
+    with _replacing(path, force) as temporary:
+        _write(post, temporary)
+        with open(temporary, "r+b") as file:
+            digest = _digest(file, os.path.getsize(temporary))
+            file.seek(0, os.SEEK_END)
+            file.write(MARK + digest)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def load(path: str | Path) -> Posterior:
+    """Load a posterior that was saved with `Posterior.save`.
+
+    Raises
+    ------
+    LoadError
+        If the file is missing, cut short, altered, of another origin or of a newer version; nothing
+        of it has been used then.
+    """
+    if "://" in str(path):
+        raise LoadError(f"{path} is an address, not a file; save it to a file first")
+    path = Path(path)
+    try:
+        with open(path, "rb") as file:
+            _check_whole(file, path)
+        return _read(path)
+    except LoadError:
+        raise
+    except OSError as error:
+        raise LoadError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise LoadError(f"{path} does not hold a posterior of this package: {error}") from error
+
+
+def _taken(path: Path) -> FileExistsError:
+    return FileExistsError(f"{path} exists; say force=True (--force) to replace it")
+
+
+@contextmanager
+def _replacing(path: Path, force: bool) -> Iterator[Path]:
+    """Give a temporary name beside a path, and move it there once the block is done."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        yield temporary
+        if force:
+            os.replace(temporary, path)
+        else:
+            os.link(temporary, path)  # fails where the name has been taken meanwhile
+    except OSError as error:
+        if isinstance(error, FileExistsError):
+            raise _taken(path) from None
+        free = shutil.disk_usage(path.parent).free if path.parent.is_dir() else 0
+        raise OSError(f"{path} could not be written ({error}); {free} bytes are free") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write(post: Posterior, path: Path) -> None:
+    import h5netcdf
+
+    encoder = Encoder()
+    spec = {
+        "format": FORMAT,
+        "model": encoder.encode(post.model.saved()),
+        "run": asdict(post.run),
+        "stats": list(post.stats),
+    }
+    groups = arviz_form.layout(post)
+    with h5netcdf.File(path, "w") as file:
+        for group, variables in groups.variables.items():
+            _write_group(file.create_group(group), variables, groups.coords)
+            file[group].attrs.update(arviz_form.attributes(post))
+        own = file.create_group(OWN)
+        arrays = {
+            "spec": np.frombuffer(json.dumps(spec, sort_keys=True).encode(), dtype=np.uint8),
+            "theta": post.theta,
+            **encoder.arrays,
+        }
+        for name, values in arrays.items():
+            dims = [f"{name}_{axis}" for axis in range(values.ndim)]
+            own.dimensions.update(dict(zip(dims, values.shape, strict=True)))
+            own.create_variable(name, dims, data=values)
+
+
+def _write_group(group: Any, variables: dict[str, Any], coords: dict[str, Any]) -> None:
+    for name, (dims, values) in variables.items():
+        for dim, length in zip(dims, values.shape, strict=True):
+            if dim not in group.dimensions:
+                group.dimensions[dim] = length
+                coord = np.asarray(coords[dim])
+                kind = coord.dtype if coord.dtype.kind in KINDS else _text_type()
+                group.create_variable(dim, (dim,), dtype=kind, data=coord.astype(kind))
+        # netCDF has no booleans.
+        data = values.astype(np.int8) if values.dtype.kind == "b" else values
+        group.create_variable(name, tuple(dims), data=data)
+
+
+def _text_type() -> np.dtype:
+    import h5py
+
+    return h5py.string_dtype()
+
+
+def _digest(file: BinaryIO, length: int) -> bytes:
+    """Return the SHA-256 of the first bytes of a file as hexadecimal digits."""
+    digest = hashlib.sha256()
+    file.seek(0)
+    while length > 0 and (block := file.read(min(BLOCK, length))):
+        digest.update(block)
+        length -= len(block)
+    return digest.hexdigest().encode()
+
+
+def _check_whole(file: BinaryIO, path: Path) -> None:
+    """Refuse a file that is not exactly what `save` wrote."""
+    if file.read(len(HDF5_SIGNATURE)) != HDF5_SIGNATURE:
+        raise LoadError(f"{path} is not a saved posterior: it is not a netCDF-4 file")
+    content = file.seek(0, os.SEEK_END) - TRAILER
+    file.seek(max(content, 0))
+    trailer = file.read()
+    if not trailer.startswith(MARK):
+        raise LoadError(
+            f"{path} is not a saved posterior, or was cut short or rewritten by another program: "
+            "it has no checksum at its end"
+        )
+    if trailer != MARK + _digest(file, content):
+        raise LoadError(f"{path} has been altered: its content does not match its checksum")
+
+
+def _read(path: Path) -> Posterior:
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        size = path.stat().st_size
+        arrays = {name: _array(file[OWN], name, size) for name in file[OWN]}
+        spec = json.loads(arrays.pop("spec").tobytes())
+        if spec["format"] > FORMAT:
+            raise LoadError(f"{path} was saved by a newer version; upgrade bayesglmm to read it")
+        theta = arrays.pop("theta")
+        model = restore(Decoder(arrays, _nouns()).decode(spec["model"]))
+        values, stats = arviz_form.read(
+            model, spec["stats"], lambda group, name: _array(file[group], name, size)
+        )
+    return Posterior(model, values, stats, theta, Run(**spec["run"]))
+
+
+def _nouns() -> dict[str, type]:
+    """Return the classes a saved model is made of: frozen data, without effects when made."""
+    return {
+        name: value
+        for module in (design, priors)
+        for name, value in vars(module).items()
+        if isinstance(value, type) and is_dataclass(value)
+    }
+
+
+def _array(group: "h5py.Group", name: str, size: int) -> np.ndarray:
+    """Read an array that lies plainly inside the file."""
+    import h5py
+
+    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+        raise LoadError(f"{name} lies in another file")
+    item = group[name]
+    if not isinstance(item, h5py.Dataset) or item.is_virtual or item.external:
+        raise LoadError(f"{name} is not an array inside the file")
+    if item.dtype.kind not in KINDS or item.nbytes > size:
+        raise LoadError(f"{name} is of type {item.dtype}, {item.nbytes} bytes: not one of ours")
+    return np.asarray(item[()])
