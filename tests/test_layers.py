@@ -1,0 +1,150 @@
+"""The direction of imports: every module imports only what its layer may know."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import bayesglmm
+
+ROOT = Path(bayesglmm.__file__).parent
+
+# Layers from the bottom up: their modules (a folder counts as one), and the layers they may import
+# beside their own.
+LAYERS: dict[str, tuple[set[str], set[str]]] = {
+    "tools": (
+        {"errors", "tables", "codec", "_jit", "_simd", "_special", "_linalg", "_random"},
+        set(),
+    ),
+    "data": (
+        {"frames", "columns", "datasets", "expressions", "formula", "design", "checks"},
+        {"tools"},
+    ),
+    "statistics": (
+        {
+            "families",
+            "links",
+            "priors",
+            "prior_density",
+            "covariance",
+            "lanes",
+            "layout",
+            "density",
+            "fits",
+            "conditionals",
+        },
+        {"tools", "data"},
+    ),
+    "movement": (
+        {"samplers", "adaptation", "diagnostics", "chains", "progress"},
+        {"tools"},
+    ),
+    "meeting": ({"model"}, {"tools", "data", "statistics", "movement"}),
+    "results": (
+        {"summary", "posterior", "arviz_form", "printout", "io", "cli"},
+        {"tools", "data", "statistics", "movement", "meeting"},
+    ),
+}
+LAYER = {module: layer for layer, (modules, _) in LAYERS.items() for module in modules}
+
+# Libraries that only some modules may import, at top level or inside a function.
+CONFINED = {
+    "numba": {"_jit"},
+    "llvmlite": {"_jit"},
+    "pandas": LAYERS["data"][0] | {"tables"},
+    "narwhals": LAYERS["data"][0],
+    "polars": LAYERS["data"][0],
+    "pyarrow": LAYERS["data"][0],
+    "formulaic": LAYERS["data"][0],
+    "arviz_base": LAYERS["results"][0],
+    "arviz_stats": LAYERS["results"][0],
+    "arviz_plots": LAYERS["results"][0],
+    "xarray": LAYERS["results"][0],
+    "matplotlib": LAYERS["results"][0],
+    "h5py": {"io"},
+    "h5netcdf": {"io"},
+    "scipy.optimize": {"fits"},
+    "rich": {"progress", "cli"},
+    # Nothing that is read from a file is ever unpickled.
+    "pickle": set(),
+    "joblib": set(),
+    "dill": set(),
+}
+
+# Slow to import, and not needed to print a posterior: only inside the function that needs them.
+LAZY = ("arviz_base", "arviz_stats", "arviz_plots", "xarray", "matplotlib", "h5py", "h5netcdf")
+
+
+class Imported(NamedTuple):
+    """An import: what, and whether it happens when the module itself is imported."""
+
+    name: str
+    top_level: bool
+
+
+def sources() -> list[Path]:
+    return sorted(ROOT.rglob("*.py"))
+
+
+def module(path: Path) -> str:
+    """Return the module or folder of the package that a file belongs to."""
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> Iterator[Imported]:
+    """Yield all imports of a file, but for those that only a type checker sees."""
+    package = ("bayesglmm", *path.relative_to(ROOT).parts[:-1])
+
+    def walk(node: ast.AST, top_level: bool) -> Iterator[Imported]:
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
+            return
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Imported(alias.name, top_level)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            origin = ".".join((*base, *filter(None, [node.module])))
+            for alias in node.names:
+                yield Imported(f"{origin}.{alias.name}", top_level)
+        else:
+            inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            for child in ast.iter_child_nodes(node):
+                yield from walk(child, top_level and not inside)
+
+    yield from walk(ast.parse(path.read_text(encoding="utf-8")), True)
+
+
+def within(name: str, library: str) -> bool:
+    return name == library or name.startswith(f"{library}.")
+
+
+def test_every_module_has_a_layer():
+    unknown = {module(path) for path in sources()} - LAYER.keys() - {"__init__"}
+    assert unknown == set()
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_point_down(path):
+    own = module(path)
+    if own == "__init__":
+        assert not [i.name for i in imports(path) if within(i.name, "bayesglmm")]
+        return
+    layer = LAYER[own]
+    allowed = {layer} | LAYERS[layer][1]
+    for imported in imports(path):
+        parts = imported.name.split(".")
+        # `from . import __version__` is the package's own name, known to all.
+        if parts[0] == "bayesglmm" and parts[1] in LAYER:
+            assert LAYER[parts[1]] in allowed, f"{layer} may not import {imported.name}"
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_libraries_stay_where_they_belong(path):
+    for imported in imports(path):
+        for library, modules in CONFINED.items():
+            if within(imported.name, library):
+                assert module(path) in modules, f"{imported.name} belongs in {sorted(modules)}"
+        if imported.top_level:
+            assert not any(within(imported.name, library) for library in LAZY), imported.name
