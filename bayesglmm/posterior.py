@@ -3,7 +3,7 @@
 What is asked of a model here, and nothing else, is the protocol `ModelLike`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from .chains import Draws
     from .design import Design
     from .families import Family
-
-CHUNK_VALUES = 4_000_000  # linear predictors held at once for log likelihoods (32 MB)
 
 LIBRARIES = ("numpy", "numba", "scipy")  # whose versions may change the draws
 
@@ -55,8 +53,8 @@ class ModelLike(Protocol):
     def describe(self) -> dict[str, list[str]]:
         """Return lines of text by heading, ``Data`` and ``Priors`` among them."""
 
-    def log_likelihood(self, values: Mapping[str, Any]) -> np.ndarray:
-        """Return (m, n) log likelihoods of the rows, constants included, for m user-scale draws."""
+    def saved(self) -> dict[str, Any]:
+        """Return what `model.restore` makes the same model of, in terms of `codec`."""
 
 
 @dataclass(frozen=True)
@@ -226,21 +224,11 @@ class Posterior:
         The log likelihood is that of a row given the effects, with the terms that depend on the
         data only.
         """
-        from . import arviz_form
+        from . import arviz_form, pointwise
 
         if "log_likelihood" not in self.data.children:
-            arviz_form.add_log_likelihood(self.data, self._row_log_likelihood(), self)
+            arviz_form.add_log_likelihood(self.data, pointwise.log_likelihood(self), self)
         return self.data
-
-    def _row_log_likelihood(self) -> np.ndarray:
-        rows = len(self.model.design.rows)
-        flat = _flatten(self.values, self.chains * self.draws)
-        out = np.empty((self.chains * self.draws, rows))
-        step = max(1, CHUNK_VALUES // max(rows, 1))
-        for start in range(0, len(out), step):
-            part = slice(start, start + step)
-            out[part] = self.model.log_likelihood(_take(flat, part))
-        return out.reshape(self.chains, self.draws, rows)
 
     def plot_trace(self, var_names: Sequence[str] = ("beta", "sd", "cor"), **options: Any) -> Any:
         """Plot densities and traces with ``arviz_plots.plot_trace_dist``; options go to it.
@@ -287,18 +275,3 @@ def versions() -> dict[str, str]:
     from importlib.metadata import version
 
     return {"bayesglmm": __version__, **{name: version(name) for name in LIBRARIES}}
-
-
-def _flatten(values: Mapping[str, Any], m: int) -> dict[str, Any]:
-    """Join the axes (chains, draws) of every array into one of length m."""
-    return {
-        name: _flatten(value, m) if isinstance(value, dict) else value.reshape(m, *value.shape[2:])
-        for name, value in values.items()
-    }
-
-
-def _take(values: Mapping[str, Any], part: slice) -> dict[str, Any]:
-    return {
-        name: _take(value, part) if isinstance(value, dict) else value[part]
-        for name, value in values.items()
-    }

@@ -43,7 +43,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     ),
     "meeting": ({"model"}, {"tools", "data", "statistics", "movement"}),
     "results": (
-        {"summary", "posterior", "arviz_form", "printout", "io", "cli"},
+        {"summary", "posterior", "arviz_form", "pointwise", "printout", "io", "cli"},
         {"tools", "data", "statistics", "movement", "meeting"},
     ),
 }
