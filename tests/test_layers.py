@@ -19,7 +19,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         set(),
     ),
     "data": (
-        {"frames", "columns", "datasets", "expressions", "formula", "design", "checks"},
+        {"frames", "columns", "coding", "datasets", "expressions", "formula", "design", "checks"},
         {"tools"},
     ),
     "statistics": (
