@@ -12,7 +12,8 @@ from .posterior import groups
 if TYPE_CHECKING:
     import xarray
 
-    from .posterior import ModelLike, Posterior
+    from .model import Model
+    from .posterior import Posterior
 
 # ArviZ's names of the sampler statistics that it knows.
 STATS = {
@@ -84,13 +85,13 @@ def layout(post: "Posterior") -> Groups:
 
 
 def read(
-    model: "ModelLike", stats: Iterable[str], array: Callable[[str, str], np.ndarray]
+    model: "Model", stats: Iterable[str], array: Callable[[str, str], np.ndarray]
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return values and statistics of a posterior from the variables that `layout` made of them.
 
     Parameters
     ----------
-    model : ModelLike
+    model : Model
         The model.
     stats : iterable of str
         Names of the sampler's statistics.

@@ -20,10 +20,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from . import arviz_form, design, priors
+from . import arviz_form, design, model, priors
 from .codec import Decoder, Encoder
 from .errors import LoadError
-from .model import restore
 from .posterior import Posterior, Run
 
 if TYPE_CHECKING:
@@ -199,18 +198,18 @@ def _read(path: Path) -> Posterior:
         if spec["format"] > FORMAT:
             raise LoadError(f"{path} was saved by a newer version; upgrade bayesglmm to read it")
         theta = arrays.pop("theta")
-        model = restore(Decoder(arrays, _nouns()).decode(spec["model"]))
+        restored = model.restore(Decoder(arrays, _nouns()).decode(spec["model"]))
         values, stats = arviz_form.read(
-            model, spec["stats"], lambda group, name: _array(file[group], name, size)
+            restored, spec["stats"], lambda group, name: _array(file[group], name, size)
         )
-    return Posterior(model, values, stats, theta, Run(**spec["run"]))
+    return Posterior(restored, values, stats, theta, Run(**spec["run"]))
 
 
 def _nouns() -> dict[str, type]:
     """Return the classes a saved model is made of: frozen data, without effects when made."""
     return {
         name: value
-        for module in (design, priors)
+        for module in (design, model, priors)
         for name, value in vars(module).items()
         if isinstance(value, type) and is_dataclass(value)
     }

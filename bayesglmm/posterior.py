@@ -1,13 +1,10 @@
-"""The posterior: draws on the user's scale with their verdict, tables and ArviZ form.
-
-What is asked of a model here, and nothing else, is the protocol `ModelLike`.
-"""
+"""The posterior: draws on the user's scale with their verdict, tables and ArviZ form."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,39 +19,9 @@ if TYPE_CHECKING:
 
     from .chains import Draws
     from .design import Design
-    from .families import Family
+    from .model import Model
 
 LIBRARIES = ("numpy", "numba", "scipy")  # whose versions may change the draws
-
-
-class Names(Protocol):
-    """Rows of the tables; each tuple in the order of the last axis of its draws."""
-
-    fixed: tuple[str, ...]
-    sd: tuple[str, ...]
-    cor: tuple[str, ...]
-    dispersion: tuple[str, ...]
-
-
-class ModelLike(Protocol):
-    """What a posterior needs to know of its model."""
-
-    design: "Design"
-    family: "Family"
-    names: Names
-
-    def to_user(self, theta: np.ndarray, u: np.ndarray) -> dict[str, Any]:
-        """Return draws on the user's scale for draws (..., d) of theta and (..., nu) of u.
-
-        ``beta`` (..., p), ``sd`` (..., sds), ``cor`` (..., cors), ``u`` a dict of (..., levels, q)
-        by factor, and (...) under the name of the dispersion where there is one.
-        """
-
-    def describe(self) -> dict[str, list[str]]:
-        """Return lines of text by heading, ``Data`` and ``Priors`` among them."""
-
-    def saved(self) -> dict[str, Any]:
-        """Return what `model.restore` makes the same model of, in terms of `codec`."""
 
 
 @dataclass(frozen=True)
@@ -96,10 +63,10 @@ class Posterior:
 
     Attributes
     ----------
-    model : ModelLike
+    model : Model
         The model.
     values : dict
-        Draws on the user's scale, arrays (chains, draws, ...) named as in `ModelLike.to_user`.
+        Draws on the user's scale, arrays (chains, draws, ...) named as in `Model.to_user`.
     stats : dict of str to (chains, draws) array
         The sampler's statistics.
     theta : (chains, draws, d) array
@@ -108,7 +75,7 @@ class Posterior:
         How the draws were made.
     """
 
-    model: ModelLike
+    model: "Model"
     values: dict[str, Any]
     stats: dict[str, np.ndarray]
     theta: np.ndarray
@@ -116,7 +83,7 @@ class Posterior:
 
     @classmethod
     def from_draws(
-        cls, model: ModelLike, draws: "Draws", *, sampler: str, reason: str, created: str = ""
+        cls, model: "Model", draws: "Draws", *, sampler: str, reason: str, created: str = ""
     ) -> "Posterior":
         """Return the posterior of a finished run of the chains."""
         run = Run(
