@@ -1,0 +1,116 @@
+"""Measurements: ``y ~ Normal(mu, sigma)``; phi = sigma, weights are frequencies."""
+
+import math
+from typing import NamedTuple
+
+from .._jit import simd
+from .._simd import exp, log
+from ._registry import Array, Prepared, define
+
+
+class GaussianIdentity(NamedTuple):
+    """Marker of the Gaussian family with mu = eta."""
+
+
+class GaussianLog(NamedTuple):
+    """Marker of the Gaussian family with mu = exp(eta)."""
+
+
+def prepare(y: Array, trials: Array | None, weights: Array) -> Prepared:
+    """Responses, weights, and the constant -log(2 pi) / 2 of each row."""
+    return y.copy(), weights.copy(), -0.5 * math.log(2.0 * math.pi) * float(weights.sum())
+
+
+def draw(rng, mu, phi, trials):
+    """Simulate measurements."""
+    return rng.normal(mu, phi)
+
+
+@simd
+def identity_loglik(y, w, eta, phi):
+    z = (y - eta) / phi
+    return -w * (log(phi) + 0.5 * z * z)
+
+
+@simd
+def identity_score(y, w, eta, phi):
+    return w * (y - eta) / (phi * phi)
+
+
+@simd
+def identity_weight(y, w, eta, phi):
+    return w / (phi * phi)
+
+
+@simd
+def identity_slope(y, w, eta, phi):
+    return 0.0
+
+
+@simd
+def identity_dispersion_score(y, w, eta, phi):
+    z = (y - eta) / phi
+    return w * (z * z - 1.0)
+
+
+@simd
+def log_loglik(y, w, eta, phi):
+    return identity_loglik(y, w, exp(eta), phi)
+
+
+@simd
+def log_score(y, w, eta, phi):
+    mu = exp(eta)
+    return w * (y - mu) * mu / (phi * phi)
+
+
+@simd
+def log_weight(y, w, eta, phi):
+    mu = exp(eta)
+    return w * mu * mu / (phi * phi)
+
+
+@simd
+def log_curvature(y, w, eta, phi):
+    mu = exp(eta)
+    return w * mu * (2.0 * mu - y) / (phi * phi)
+
+
+@simd
+def log_slope(y, w, eta, phi):
+    mu = exp(eta)
+    return w * mu * (4.0 * mu - y) / (phi * phi)
+
+
+@simd
+def log_dispersion_score(y, w, eta, phi):
+    return identity_dispersion_score(y, w, exp(eta), phi)
+
+
+define(
+    "gaussian",
+    "identity",
+    loglik=identity_loglik,
+    score=identity_score,
+    weight=identity_weight,
+    slope=identity_slope,
+    dispersion_score=identity_dispersion_score,
+    dispersion="sigma",
+    prepare=prepare,
+    draw=draw,
+    marker=GaussianIdentity,
+)
+define(
+    "gaussian",
+    "log",
+    loglik=log_loglik,
+    score=log_score,
+    weight=log_weight,
+    curvature=log_curvature,
+    slope=log_slope,
+    dispersion_score=log_dispersion_score,
+    dispersion="sigma",
+    prepare=prepare,
+    draw=draw,
+    marker=GaussianLog,
+)
