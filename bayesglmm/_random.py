@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from ._jit import ENABLED, kernel, simd
+from ._jit import ENABLED, entry, kernel, simd, types
 from ._simd import ROUND, ROUND_BITS, bits, float_of, log
 
 GOLDEN = 0x9E3779B97F4A7C15
@@ -129,6 +129,12 @@ def fill_normals(state, out):
     state[1] += np.uint64(2 * pairs)
     if out.size > 2 * pairs:
         out[out.size - 1] = normal(state)
+
+
+@entry(lambda: types.void(types.uint64[::1], types.float64[::1]))
+def fill_normals_into(state, out):
+    """Fill a vector with independent standard normals, called from Python."""
+    fill_normals(state, out)
 
 
 @kernel

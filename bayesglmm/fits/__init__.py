@@ -1,0 +1,4 @@
+"""Maximum likelihood, and the start of every sampler.
+
+Nothing here imports samplers, adaptation or chains.
+"""

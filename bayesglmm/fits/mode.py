@@ -1,0 +1,230 @@
+"""Where Laplace's approximation is highest: theta, its covariance, and the modes of the effects.
+
+`find` serves both the maximum-likelihood fit and, with the priors added, the start of a sampler.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .. import families
+from ..density import BLOCKS, DENSE, IDENTITY, Data, Map, identity_map
+from . import joint as dense
+from .one_factor import laplace as one_factor
+from .optimizer import Optimum, curvature, invert, maximize
+
+FIRST_SD = 0.5  # sd of every effect on the scale of eta, where the search begins
+LONGEST_PSI = 1.0  # log sd may change by this much in one step: an unbounded first step is lost
+LONGEST_BETA = 5.0  # in units of the scaled columns
+RIDGE = 1e-6  # keeps the first least-squares steps finite under collinear columns
+HESSIAN_STEP = 1e-3  # in standard errors; the error of the difference is of its square
+
+
+class Mode(NamedTuple):
+    """A maximum of Laplace's approximation.
+
+    Attributes
+    ----------
+    theta : ndarray, shape (d,)
+    value : float
+        Log-likelihood (plus log prior if penalized), data-only constants left out.
+    gradient : ndarray, shape (d,)
+    covariance : ndarray, shape (d, d)
+        Inverse of minus the Hessian.
+    definite : bool
+        Whether minus the Hessian is positive definite.
+    converged : bool
+    map : Map
+        Modes v and C at theta, and the slopes d v / d theta; scale is the Cholesky factor of the
+        covariance.
+    evaluations : int
+    """
+
+    theta: np.ndarray
+    value: float
+    gradient: np.ndarray
+    covariance: np.ndarray
+    definite: bool
+    converged: bool
+    map: Map
+    evaluations: int
+
+
+class Objective:
+    """Laplace's approximation of one model, which remembers the modes it found last."""
+
+    def __init__(self, rows, data: Data, penalized: bool) -> None:
+        self.rows, self.data, self.penalized = rows, data, penalized
+        q = data.factor.size
+        self.single = data.levels.size == 1
+        self.J = int(data.levels[0]) if self.single else 0
+        self.v = np.zeros(int(sum(data.levels[f] for f in data.factor)))
+        self.blocks = np.zeros((q, q, self.J))
+        self.dense = np.zeros((0, 0))
+        self.joint = None if self.single else dense.Joint(rows, data)
+        self.d = data.X.shape[0] + data.covariance.row.size + data.phi_kind.size
+
+    def __call__(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        """Value and gradient at theta; modes in self.v, curvature in self.blocks or self.dense."""
+        gradient, v = np.zeros(self.d), self.v.copy()
+        if self.joint is None:
+            value = one_factor(
+                self.rows, self.data, int(self.penalized), theta, v, self.blocks, gradient
+            )
+        else:
+            with np.errstate(all="ignore"):  # a failed step is rejected, whatever it was
+                value, self.dense = dense.laplace(self.joint, self.penalized, theta, v, gradient)
+        if np.isfinite(value):
+            self.v = v
+        return value, gradient
+
+
+class Start(NamedTuple):
+    """Where a search begins, on the internal scale."""
+
+    beta: np.ndarray  # (p,) inside the link's domain
+    spread: float  # of the response on the scale of eta
+    phi: float  # dispersion
+
+
+def first_guess(rows, data: Data, start: Start) -> tuple[np.ndarray, np.ndarray]:
+    """Start of the search and a guess of the covariance: a fit without effects, moderate sds."""
+    p, n = data.X.shape
+    m, with_phi = data.covariance.row.size, data.phi_kind.size
+    beta, phi = start.beta, start.phi
+    score, weight, spare = np.empty(n), np.ones(n), np.empty(n)
+    gram = np.eye(p)
+    good = beta
+    for _ in range(50):
+        eta = data.offset + beta @ data.X
+        rows(families.IWLS, eta, data.y, data.w, phi, score, weight, spare, spare)
+        if not (np.all(np.isfinite(score)) and np.all(np.isfinite(weight))):
+            beta = good
+            break
+        good = beta
+        gram = (data.X * weight) @ data.X.T
+        gram += np.eye(p) * (RIDGE * max(1.0, float(np.trace(gram)) / max(p, 1)))
+        step = np.linalg.solve(gram, data.X @ score)
+        step *= min(1.0, 2.0 * start.spread / max(float(np.abs(step).max(initial=0.0)), 1e-300))
+        beta = beta + step
+        if np.abs(step).max(initial=0.0) < 1e-6 * start.spread:
+            break
+    if with_phi:
+        phi = _residual_sd(rows, data, beta, phi)
+    share = phi * np.sqrt(0.5) if with_phi else FIRST_SD * start.spread
+    diagonal = data.covariance.row == data.covariance.col
+    psi = np.where(diagonal, np.log(max(share, 1e-8)), 0.0)
+    theta = np.concatenate([beta, psi, [np.log(max(share, 1e-8))] if with_phi else []])
+    guess = np.zeros((theta.size, theta.size))
+    guess[:p, :p] = 2.0 * np.linalg.inv(gram)
+    levels = data.levels[data.factor[data.covariance.row]] if m else np.zeros(0)
+    scale = np.where(diagonal, 1.0, share * share)
+    guess[range(p, p + m), range(p, p + m)] = scale / np.maximum(levels, 1.0)
+    if with_phi:
+        guess[p + m, p + m] = 1.0 / max(n, 1)
+    return theta, guess
+
+
+def _residual_sd(rows, data: Data, beta: np.ndarray, phi: float) -> float:
+    """Dispersion at which the rows' score in log phi vanishes, by bisection on its sign."""
+    a, b, c = np.empty((3, data.y.size))
+    eta = data.offset + beta @ data.X
+    low, high = phi * 1e-6, phi * 1e3
+    for _ in range(60):
+        middle = np.sqrt(low * high)
+        rows(families.GRADIENT, eta, data.y, data.w, middle, a, b, c, c)
+        if c.sum() > 0.0:
+            low = middle
+        else:
+            high = middle
+    return float(np.sqrt(low * high))
+
+
+def find(rows, data: Data, penalized: bool, start: Start) -> Mode:
+    """Maximize Laplace's approximation over theta.
+
+    Parameters
+    ----------
+    rows : compiled row function of the family
+    data : Data
+        Any number of factors; with more than one, at most `joint.LARGEST` effects.
+    penalized : bool
+        Whether the log prior of theta is added.
+    start : Start
+        Where the search begins.
+    """
+    objective = Objective(rows, data, penalized)
+    theta, guess = first_guess(rows, data, start)
+    longest = longest_steps(data, start)
+    optimum = maximize(objective, theta, guess, longest)
+    if not optimum.converged:
+        # A fresh start of BFGS from where it stood: its memory of curvature may be what is wrong.
+        diagonal = np.diag(np.diag(guess))
+        again = maximize(objective, optimum.x, diagonal, longest)
+        optimum = again if again.value >= optimum.value else optimum
+    return describe(objective, optimum)
+
+
+def describe(objective: Objective, optimum: Optimum) -> Mode:
+    """Curvature at an optimum, and how the modes move with theta."""
+    data, d = objective.data, objective.d
+    objective(optimum.x)
+    v = objective.v.copy()
+    slopes = np.zeros((d, v.size))
+    steps = HESSIAN_STEP * np.sqrt(np.clip(np.diag(optimum.inverse), 1e-12, 1.0))
+    moved: list[np.ndarray] = []
+
+    def watched(theta: np.ndarray) -> tuple[float, np.ndarray]:
+        result = objective(theta)
+        moved.append(objective.v.copy())
+        return result
+
+    hessian = curvature(watched, optimum.x, steps)
+    for j in range(d):
+        slopes[j] = (moved[2 * j] - moved[2 * j + 1]) / (2.0 * steps[j])
+    covariance, definite = invert(hessian)
+    objective(optimum.x)
+    kind = BLOCKS if objective.single else DENSE
+    map = Map(
+        np.array([kind]),
+        optimum.x.copy(),
+        np.linalg.cholesky(covariance),
+        v,
+        slopes,
+        objective.blocks.copy(),
+        np.ascontiguousarray(objective.dense) if kind == DENSE else np.zeros((0, 0)),
+    )
+    return Mode(
+        optimum.x,
+        optimum.value,
+        optimum.gradient,
+        covariance,
+        definite,
+        optimum.converged,
+        map,
+        optimum.evaluations,
+    )
+
+
+def unfitted(rows, data: Data, start: Start) -> Map:
+    """Coordinates for a model too large for `find`: effects as they are, theta scaled roughly."""
+    theta, guess = first_guess(rows, data, start)
+    effects = int(sum(data.levels[f] for f in data.factor))
+    map = identity_map(theta.size, effects)
+    return map._replace(
+        kind=np.array([IDENTITY]), center=theta, scale=np.diag(np.sqrt(np.diag(guess)))
+    )
+
+
+def longest_steps(data: Data, start: Start) -> np.ndarray:
+    """Largest step of each element of theta."""
+    p, m = data.X.shape[0], data.covariance.row.size
+    return np.concatenate(
+        [np.full(p, LONGEST_BETA * start.spread), np.full(m, LONGEST_PSI), np.full(data.phi_kind.size, 1.0)]
+    )
+
+
+def at_theta(objective: Objective, mode: Mode, theta: np.ndarray) -> Mode:
+    """The same coordinates, centred elsewhere: modes, curvature and slopes anew."""
+    optimum = Optimum(theta, 0.0, np.zeros(theta.size), mode.covariance, 0, True)
+    return describe(objective, optimum)

@@ -1,0 +1,311 @@
+"""A model: design, family, priors in full. Frozen; what compiled code reads is made from it."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from .design import Design, build
+from .prior_defaults import Priors, resolve
+
+if TYPE_CHECKING:
+    from .density import Data
+    from .families import Family
+    from .fits.mode import Start
+
+
+class Names(NamedTuple):
+    """Rows of the tables, in the order of the draws."""
+
+    fixed: tuple[str, ...]
+    sd: tuple[str, ...]
+    cor: tuple[str, ...]
+    dispersion: tuple[str, ...]
+
+
+class Problem(NamedTuple):
+    """What fits and samplers work on."""
+
+    rows: Any  # compiled row function of the family
+    data: "Data"
+    start: "Start"
+    constant: float  # of the log-likelihood: terms that depend on the data only
+    order: tuple[np.ndarray, ...]  # for each factor, level of the design at each internal place
+
+
+def glmm(
+    formula: str,
+    data: Any,
+    family: str = "gaussian",
+    *,
+    link: str | None = None,
+    priors: dict[str, Any] | None = None,
+    weights: Any = None,
+    missing: str = "refuse",
+    center: bool = True,
+    functions: dict[str, Any] | None = None,
+    reference: dict[str, str] | None = None,
+) -> "Model":
+    """Read a formula and a data frame into a model.
+
+    Parameters
+    ----------
+    formula : str
+        lme4's language: ``"y ~ x * f + (x | g)"``; ``successes | trials(n)`` for counts of trials.
+    data : DataFrame
+        pandas, polars or pyarrow, or a dict of columns.
+    family : str
+        ``"gaussian"``, ``"bernoulli"``, ``"binomial"`` or ``"poisson"``, or one made by
+        `families.define`.
+    link : str, optional
+        The family's usual link if not given.
+    priors : dict, optional
+        By row name: ``"Intercept"``, a coefficient, ``"b"`` (all other coefficients), ``"sd"``,
+        ``"cor"``, a group (a prior of its Sigma, or a dict of ``sd`` and ``cor``), ``"sigma"``.
+        What is not given has the default that ``print(model)`` shows.
+    weights : str or array, optional
+        Frequencies: weight 3 is the row three times.
+    missing : {"refuse", "drop"}
+        What to do with rows that have missing values.
+    center : bool
+        Whether the intercept's prior is at the centred predictors (True) or at x = 0.
+    functions : dict, optional
+        Functions that the formula may use beyond the built-in table.
+    reference : dict, optional
+        Reference level by factor.
+
+    Raises
+    ------
+    FormulaError, DataError, PriorError
+        With the column, the first rows and the remedy.
+    """
+    from . import families
+
+    chosen = families.get(family, link)
+    design = build(
+        formula,
+        data,
+        family,
+        weights=weights,
+        missing=missing,
+        functions=functions,
+        reference=reference,
+    )
+    return Model(design, chosen, resolve(design, chosen, priors or {}, center), center)
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A generalized linear mixed model with its data and priors.
+
+    Attributes
+    ----------
+    design : Design
+        Response, columns, groups.
+    family : Family
+    priors : Priors
+    center : bool
+        Whether the predictors are centred inside and the intercept's prior is stated there.
+    """
+
+    design: Design
+    family: "Family"
+    priors: Priors
+    center: bool
+
+    @cached_property
+    def names(self) -> Names:
+        """Rows of the tables."""
+        sd, cor = [], []
+        for term in self.design.terms:
+            group = self.design.factors[term.factor].name
+            sd += [f"sd({name}|{group})" for name in term.names]
+            if term.correlated:
+                cor += [
+                    f"cor({other},{name}|{group})"
+                    for k, name in enumerate(term.names)
+                    for other in term.names[:k]
+                ]
+        dispersion = (self.family.dispersion,) if self.family.dispersion else ()
+        return Names(tuple(self.design.columns), tuple(sd), tuple(cor), dispersion)
+
+    @cached_property
+    def x_center(self) -> np.ndarray:
+        """What is subtracted from each column of X inside, shape (p,)."""
+        X = self.design.X
+        if not (self.center and self.design.has_intercept):
+            return np.zeros(X.shape[1])
+        center = X.mean(axis=0)
+        center[self.intercept] = 0.0
+        return center
+
+    @cached_property
+    def x_scale(self) -> np.ndarray:
+        """What each column of X is divided by inside, shape (p,)."""
+        X = self.design.X - self.x_center
+        scale = np.sqrt((X**2).mean(axis=0))
+        scale[~(scale > 0.0)] = 1.0
+        if self.design.has_intercept:
+            scale[self.intercept] = 1.0
+        return scale
+
+    @cached_property
+    def z_scale(self) -> np.ndarray:
+        """What each z column is divided by inside, shape (Q,)."""
+        scales = [np.sqrt((term.z**2).mean(axis=0)) for term in self.design.terms]
+        scale = np.concatenate(scales) if scales else np.zeros(0)
+        scale[~(scale > 0.0)] = 1.0
+        return scale
+
+    @property
+    def intercept(self) -> int:
+        """Place of the intercept among the columns."""
+        return self.design.columns.index("Intercept")
+
+    @cached_property
+    def problem(self) -> Problem:
+        """What fits and samplers work on."""
+        from .problem import bind
+
+        return bind(self)
+
+    def to_user(self, theta: np.ndarray, u: np.ndarray) -> dict[str, Any]:
+        """Draws on the user's scale.
+
+        Parameters
+        ----------
+        theta : ndarray, shape (..., d)
+        u : ndarray, shape (..., effects)
+
+        Returns
+        -------
+        dict
+            ``beta`` (..., p); ``sd``; ``cor``; the dispersion by its name; ``u``, a dict by factor
+            of arrays (..., levels, columns).
+        """
+        from .problem import to_user
+
+        return to_user(self, theta, u)
+
+    def sample(self, draws: int = 1000, warmup: int = 1000, chains: int = 4, **options: Any) -> Any:
+        """Draw from the posterior; see `sampling.sample` for all options.
+
+        Parameters
+        ----------
+        draws, warmup : int
+            Iterations kept and discarded, per chain.
+        chains : int
+        jobs : int, optional
+            Chains that run at once; the number of cores if not given. Does not change the draws.
+        seed : int, optional
+            The same seed gives the same draws.
+        sampler : {"auto", "gibbs", "nuts", "hmc"}
+        thin : int
+            Iterations for each draw kept.
+        init : dict, optional
+            Start by row name, for example ``{"sd(Intercept|g)": 0.5}``.
+        target_accept, max_treedepth : float, int
+            Of NUTS and HMC.
+        progress : bool, optional
+            Show a progress bar; by default where there is a terminal or a notebook.
+
+        Returns
+        -------
+        Posterior
+        """
+        from .sampling import sample
+
+        return sample(self, draws=draws, warmup=warmup, chains=chains, **options)
+
+    def fit(self, method: str = "laplace") -> Any:
+        """Maximum likelihood.
+
+        Parameters
+        ----------
+        method : {"laplace"}
+            Laplace's approximation of the marginal likelihood.
+
+        Returns
+        -------
+        Fit
+        """
+        from .fits.laplace import fit
+
+        return fit(self, method)
+
+    def describe(self) -> dict[str, list[str]]:
+        """Lines of text by heading: what was read, and the priors in full."""
+        return {"Data": self._data_lines(), "Priors": self._prior_lines()}
+
+    def _data_lines(self) -> list[str]:
+        design = self.design
+        lines = [f"rows: {design.X.shape[0]} used"]
+        lines += list(design.notes)
+        lines.append("coefficients: " + (", ".join(design.columns) or "none"))
+        for term in design.terms:
+            factor = design.factors[term.factor]
+            q = len(term.names)
+            form = "unstructured" if term.correlated and q > 1 else "diagonal"
+            matrix = f"Sigma {q} x {q}, {form}" if q > 1 else "one variance"
+            lines.append(
+                f"group {factor.name}: {len(factor.levels)} levels; "
+                f"{', '.join(term.names)} ({matrix})"
+            )
+        return lines
+
+    def _prior_lines(self) -> list[str]:
+        lines = []
+        for name, prior in zip(self.design.columns, self.priors.beta, strict=True):
+            at = " at the centred predictors" if name == "Intercept" and self.priors.centred else ""
+            lines.append(f"{name} ~ {prior}{at}")
+        for term, prior in zip(self.design.terms, self.priors.terms, strict=True):
+            group = self.design.factors[term.factor].name
+            if prior.sigma is not None:
+                lines.append(f"Sigma({', '.join(term.names)}|{group}) ~ {prior.sigma}")
+                lines += [f"  {line}" for line in implied(prior.sigma, term.names)]
+                continue
+            for name, sd in zip(term.names, prior.sd, strict=True):
+                lines.append(f"sd({name}|{group}) ~ {sd}")
+            if prior.cor is not None:
+                lines.append(f"cor({', '.join(term.names)}|{group}) ~ {prior.cor}")
+        if self.family.dispersion:
+            lines.append(f"{self.family.dispersion} ~ {self.priors.dispersion}")
+        return lines
+
+    def __str__(self) -> str:
+        head = f"{self.design.formula}\nfamily {self.family.name}, link {self.family.link}"
+        parts = [head]
+        for heading, lines in self.describe().items():
+            parts.append("\n".join([heading, *[f"  {line}" for line in lines]]))
+        if self.design.warnings:
+            parts.append("\n".join(["Warnings", *[f"  {line}" for line in self.design.warnings]]))
+        return "\n\n".join(parts)
+
+    def __repr__(self) -> str:
+        return f"<Model {self.design.formula!r}, {self.family.name}>"
+
+    def saved(self) -> dict[str, Any]:
+        """What `restore` makes the same model of."""
+        return {
+            "design": self.design,
+            "family": self.family.name,
+            "link": self.family.link,
+            "priors": self.priors,
+            "center": self.center,
+        }
+
+
+def restore(saved: dict[str, Any]) -> Model:
+    """The model that `Model.saved` describes."""
+    from . import families
+
+    family = families.get(saved["family"], saved["link"])
+    return Model(saved["design"], family, saved["priors"], saved["center"])
+
+
+def implied(prior: Any, names: tuple[str, ...]) -> list[str]:
+    """What a prior of Sigma says of the sds and correlations, in words."""
+    from .covariance_prior import implied_lines
+
+    return implied_lines(prior, names)

@@ -1,0 +1,152 @@
+"""Every prior of a model with numbers: the user's where given, else scaled defaults."""
+
+import difflib
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import priors as prior_types
+from .errors import PriorError
+from .links import get as link_of
+from .priors import LKJ, HalfStudentT, HuangWand, InverseWishart, Normal
+
+if TYPE_CHECKING:
+    from .design import Design
+    from .families import Family
+
+HALF_COUNT = 0.5  # added so that all-zero or all-one data have a finite mean on the link scale
+PRIOR_SDS = 2.5  # of the response's spread: Gelman, Jakulin, Pittau and Su (2008), as in rstanarm
+SD_DF = 3.0
+
+
+@dataclass(frozen=True)
+class TermPrior:
+    """Prior of one term's Sigma: an sd prior for each column with `cor`, or `sigma` for all."""
+
+    sd: tuple[Any, ...] = ()
+    cor: LKJ | None = None
+    sigma: InverseWishart | HuangWand | None = None
+
+
+@dataclass(frozen=True)
+class Priors:
+    """All priors of a model, with numbers; on the user's scale.
+
+    `beta` follows the columns of X; with `centred` the intercept's is at the centred predictors.
+    """
+
+    beta: tuple[Any, ...]
+    terms: tuple[TermPrior, ...]
+    dispersion: Any
+    centred: bool
+
+
+def spread(design: "Design", family: "Family") -> tuple[float, float, float]:
+    """Spread s of the response on the link scale, mean m there, and sd on its own scale."""
+    y, weights = design.response.y, design.weights
+    total = weights.sum()
+    link = link_of(family.link)
+    # Trials and offset first: the rate, proportion or mean that a row of offset 0 has.
+    if family.name in ("bernoulli", "binomial"):
+        trials = design.response.trials
+        trials = np.ones_like(y) if trials is None else trials
+        mean = (weights @ y + HALF_COUNT) / (weights @ trials + 2.0 * HALF_COUNT)
+        shift = float(weights @ design.offset) / total
+        return 1.0, float(link.link(mean)) - shift, 0.5
+    average = float(weights @ y) / total
+    sd = float(np.sqrt(weights @ (y - average) ** 2 / total))
+    counts = np.all(y >= 0.0) and np.all(y == np.floor(y)) and family.dispersion is None
+    half = HALF_COUNT / total if counts else 0.0
+    if family.link == "log":
+        largest = float(design.offset.max())
+        exposure = float(weights @ np.exp(design.offset - largest))
+        positive = max(average * total + half * total, 1e-8 * max(sd, 1.0))
+        return 1.0, float(np.log(positive / exposure)) - largest, sd
+    shift = float(weights @ design.offset) / total
+    mean = average + half
+    slope = float(np.abs(link.derivative(mean)))
+    return sd * slope, float(link.link(mean)) - shift, sd
+
+
+def resolve(design: "Design", family: "Family", given: dict[str, Any], center: bool) -> Priors:
+    """Every prior with numbers: the user's where given, else the default."""
+    s, m, sd_y = spread(design, family)
+    groups = {design.factors[t.factor].name for t in design.terms}
+    dispersion = {family.dispersion} if family.dispersion else set()
+    known = {"b", "sd", "cor", *design.columns, *groups, *dispersion}
+    for key in given:
+        if key not in known:
+            close = difflib.get_close_matches(str(key), sorted(known), n=3)
+            hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+            raise PriorError(
+                f"priors: {key!r} is no part of this model{hint} Known: {', '.join(sorted(known))}"
+            )
+    beta = []
+    centred = center and design.has_intercept
+    for j, name in enumerate(design.columns):
+        if name == "Intercept":
+            default: Any = Normal(m, PRIOR_SDS * s)
+        else:
+            width = float(design.X[:, j].std())
+            width = width if width > 0.0 else float(np.abs(design.X[0, j])) or 1.0
+            default = given.get("b", Normal(0.0, PRIOR_SDS * s / width))
+        beta.append(_scalar(given.get(name, default), name, prior_types.COEFFICIENT_PRIORS))
+    terms = []
+    for term in design.terms:
+        group = design.factors[term.factor].name
+        terms.append(_term_prior(given, group, term, HalfStudentT(SD_DF, PRIOR_SDS * s)))
+    phi = None
+    if family.dispersion:
+        default = HalfStudentT(SD_DF, PRIOR_SDS * sd_y)
+        name = family.dispersion
+        phi = _scalar(given.get(name, default), name, prior_types.POSITIVE_PRIORS)
+    return Priors(tuple(beta), tuple(terms), phi, centred)
+
+
+def _scalar(prior: Any, name: str, allowed: tuple[type, ...]) -> Any:
+    if not isinstance(prior, allowed):
+        names = ", ".join(kind.__name__ for kind in allowed)
+        raise PriorError(f"priors[{name!r}] must be one of {names}; got {prior!r}")
+    return prior
+
+
+def _term_prior(given: dict[str, Any], group: str, term: Any, default: Any) -> TermPrior:
+    own = given.get(group, {})
+    q = len(term.names)
+    if isinstance(own, InverseWishart | HuangWand):
+        if q > 1 and not term.correlated:
+            raise PriorError(
+                f"priors[{group!r}]: {type(own).__name__} needs an unstructured Sigma; write "
+                f"({' + '.join(term.names)} | {group}), or give 'sd' priors for {term.text}"
+            )
+        return TermPrior(sigma=own.for_size(q, group))
+    if not isinstance(own, dict):
+        raise PriorError(
+            f"priors[{group!r}] must be InverseWishart, HuangWand or a dict of 'sd' and 'cor'; "
+            f"got {own!r}"
+        )
+    for key in own:
+        if key not in ("sd", "cor"):
+            raise PriorError(f"priors[{group!r}] knows 'sd' and 'cor', not {key!r}")
+    sd = own.get("sd", given.get("sd", default))
+    by_name = sd if isinstance(sd, dict) else {}
+    for key in by_name:
+        if key not in term.names:
+            raise PriorError(
+                f"priors[{group!r}]['sd'] names {key!r}; the columns are {', '.join(term.names)}"
+            )
+    sds = tuple(
+        _scalar(by_name.get(n, default) if by_name else sd, "sd", prior_types.POSITIVE_PRIORS)
+        for n in term.names
+    )
+    cor = own.get("cor", given.get("cor", LKJ(1.0))) if term.correlated and q > 1 else None
+    if cor is not None and not isinstance(cor, LKJ):
+        raise PriorError(f"priors['cor'] must be LKJ; got {cor!r}")
+    return TermPrior(sd=sds, cor=cor)
+
+
+def rescaled(prior: Any, factor: float) -> Any:
+    """The prior of factor * x where x has the given prior."""
+    lengths = {f.name for f in fields(prior)} & {"mean", "sd", "scale"}
+    return replace(prior, **{name: getattr(prior, name) * factor for name in lengths})

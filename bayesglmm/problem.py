@@ -1,0 +1,217 @@
+"""From a model to the arrays that compiled code reads, and back to the user's scale.
+
+Inside, columns of X are centred and scaled, z columns scaled, rows and the levels of the first
+factor ordered as in `layout`. The way back is exact: beta_k = b_k / scale_k, Intercept = b_0 -
+sum_k beta_k center_k, and effects and sds divided by the scale of their z column.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import covariance, families
+from .density import Data
+from .fits.mode import Start
+from .layout import arrange
+from .model import Problem, rescaled
+from .priors import LKJ, InverseWishart
+
+if TYPE_CHECKING:
+    from .model import Model
+
+LARGE_ETA = 30.0  # on a log or logit scale: a start beyond is taken for separation
+
+
+def bind(model: "Model") -> Problem:
+    """What fits and samplers work on."""
+    design, family = model.design, model.family
+    factors, terms = design.factors, design.terms
+    n = design.X.shape[0]
+    y, w, constant = family.prepare(design.response.y, design.response.trials, design.weights)
+
+    index = [np.asarray(f.index) for f in factors]
+    order = [np.arange(len(f.levels)) for f in factors]
+    if factors:
+        lanes, rows, order[0] = arrange(index[0], len(factors[0].levels))
+        place = np.empty(order[0].size, dtype=np.int64)
+        place[order[0]] = np.arange(order[0].size)
+        index[0] = place[index[0]]
+    else:
+        lanes, rows, _ = arrange(np.zeros(n, dtype=np.int64), 1)
+
+    factor = np.array([t.factor for t in terms for _ in t.names], dtype=np.int64)
+    levels = np.array([len(f.levels) for f in factors], dtype=np.int64)
+    effect = np.cumsum(levels[factor]) - levels[factor] if factor.size else factor
+    Z = np.concatenate([t.z for t in terms], axis=1) if terms else np.zeros((n, 0))
+    X = (design.X - model.x_center) / model.x_scale
+    if design.has_intercept:
+        X[:, model.intercept] = 1.0
+    Z = Z / model.z_scale
+
+    kinds, numbers = _codes(
+        rescaled(prior, scale)
+        for prior, scale in zip(model.priors.beta, model.x_scale, strict=True)
+    )
+    phi_kind, phi_numbers = _codes([model.priors.dispersion] if family.dispersion else [])
+    data = Data(
+        y=y[rows].astype(np.float64),
+        w=w[rows].astype(np.float64),
+        offset=design.offset[rows].astype(np.float64),
+        X=np.ascontiguousarray(X[rows].T),
+        Z=np.ascontiguousarray(Z[rows].T),
+        ones=np.array([int(np.all(Z[:, k] == 1.0)) for k in range(Z.shape[1])], dtype=np.int64),
+        index=np.array([i[rows] for i in index], dtype=np.int32).reshape(len(factors), n),
+        levels=levels,
+        factor=factor,
+        effect=effect.astype(np.int64),
+        beta_kind=kinds,
+        beta_prior=numbers,
+        phi_kind=phi_kind,
+        phi_prior=phi_numbers,
+        covariance=_covariance(model),
+        lanes=lanes,
+    )
+    return Problem(families.bind(family), data, _start(model, data), constant, tuple(order))
+
+
+def _codes(priors: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Kinds (k,) and numbers (k, 3) of scalar priors."""
+    codes = [prior.code() for prior in priors]
+    kinds = np.array([code[0] for code in codes], dtype=np.int64)
+    numbers = np.array([code[1:] for code in codes], dtype=np.float64).reshape(len(codes), 3)
+    return kinds, np.ascontiguousarray(numbers)
+
+
+def _covariance(model: "Model") -> covariance.Covariance:
+    blocks = []
+    for term, prior in zip(model.design.terms, model.priors.terms, strict=True):
+        q = len(term.names)
+        if prior.sigma is None:
+            eta = prior.cor.eta if isinstance(prior.cor, LKJ) else 1.0
+            blocks.append(covariance.Block(q, term.correlated, prior.sd, eta))
+        elif isinstance(prior.sigma, InverseWishart):
+            blocks.append(covariance.Block(q, True, sigma=prior.sigma))
+        else:
+            blocks.append(covariance.Block(q, True, sigma=prior.sigma))
+    return covariance.build(blocks, model.z_scale)
+
+
+def _start(model: "Model", data: Data) -> Start:
+    """Least squares of the link of a smoothed response, kept inside the link's domain."""
+    from .prior_defaults import spread
+
+    family, design = model.family, model.design
+    s, m, sd_y = spread(design, family)
+    trials = design.response.trials
+    y = design.response.y
+    if family.name in ("bernoulli", "binomial"):
+        total = np.ones_like(y) if trials is None else trials
+        mu = (y + 0.5) / (total + 1.0)
+    elif family.link == "identity" and family.dispersion:
+        mu = y
+    else:
+        mu = np.maximum(y, 0.0) + 0.5 if family.dispersion is None else np.maximum(y, 1e-3 * sd_y)
+    X = (design.X - model.x_center) / model.x_scale
+    if design.has_intercept:
+        X[:, model.intercept] = 1.0
+    target = np.clip(family.linkfun(mu) - design.offset, -1e300, 1e300)
+    beta = np.linalg.lstsq(X, target, rcond=1e-10)[0] if X.size else np.zeros(X.shape[1])
+    flat = np.zeros(X.shape[1])
+    if design.has_intercept:
+        flat[model.intercept] = m
+    positive = family.link in ("identity", "sqrt") and family.dispersion is None
+    eta = X @ beta + design.offset
+    if not np.all(np.isfinite(beta)) or (positive and np.any(eta <= 0.0)):
+        beta = flat
+    return Start(beta, s, sd_y)
+
+
+def to_user(model: "Model", theta: np.ndarray, u: np.ndarray) -> dict[str, Any]:
+    """Draws on the user's scale; shapes as in `Model.to_user`."""
+    problem, design = model.problem, model.design
+    data = problem.data
+    p, m = data.X.shape[0], data.covariance.row.size
+    beta = theta[..., :p] / model.x_scale
+    if design.has_intercept:
+        shift = beta @ model.x_center
+        beta[..., model.intercept] -= shift
+    L = factor_draws(data, theta[..., p : p + m]) / model.z_scale[:, None]
+    sd = np.sqrt((L**2).sum(axis=-1))
+    cor, place = [], 0
+    for term in design.terms:
+        q = len(term.names)
+        if term.correlated:
+            rows = L[..., place : place + q, :] / sd[..., place : place + q, None]
+            cor += [(rows[..., k, :] * rows[..., l, :]).sum(-1) for k in range(q) for l in range(k)]
+        place += q
+    shape = theta.shape[:-1]
+    values: dict[str, Any] = {
+        "beta": beta,
+        "sd": sd,
+        "cor": np.stack(cor, axis=-1) if cor else np.zeros((*shape, 0)),
+        "u": {},
+    }
+    if model.family.dispersion:
+        values[model.family.dispersion] = np.exp(theta[..., p + m])
+    for f, factor in enumerate(design.factors):
+        columns = np.flatnonzero(data.factor == f)
+        J = len(factor.levels)
+        effects = np.empty((*shape, J, columns.size))
+        for i, k in enumerate(columns):
+            own = u[..., data.effect[k] : data.effect[k] + J] / model.z_scale[k]
+            effects[..., problem.order[f], i] = own
+        values["u"][factor.name] = effects
+    return values
+
+
+def factor_draws(data: Data, psi: np.ndarray) -> np.ndarray:
+    """L of draws of psi (..., m): shape (..., Q, Q)."""
+    Q = data.factor.size
+    L = np.zeros((*psi.shape[:-1], Q, Q))
+    for e, (k, l) in enumerate(zip(data.covariance.row, data.covariance.col, strict=True)):
+        L[..., k, l] = np.exp(psi[..., e]) if k == l else psi[..., e]
+    return L
+
+
+def to_internal(model: "Model", values: dict[str, float], theta: np.ndarray) -> np.ndarray:
+    """Theta with the named values, given on the user's scale, put in.
+
+    Parameters
+    ----------
+    values : dict
+        By row name: coefficients, sds, correlations, the dispersion.
+    theta : ndarray, shape (d,)
+        What is not named stays as here.
+    """
+    names, problem = model.names, model.problem
+    data = problem.data
+    p, m = data.X.shape[0], data.covariance.row.size
+    now = to_user(model, theta, np.zeros(int(sum(data.levels[f] for f in data.factor))))
+    beta = now["beta"].copy()
+    for j, name in enumerate(names.fixed):
+        beta[j] = values.get(name, beta[j])
+    out = theta.copy()
+    internal = beta * model.x_scale
+    if model.design.has_intercept:
+        internal[model.intercept] = beta[model.intercept] + beta @ model.x_center
+    out[:p] = internal
+    sd = np.array([values.get(n, s) for n, s in zip(names.sd, now["sd"], strict=True)])
+    cor = [values.get(n, c) for n, c in zip(names.cor, now["cor"], strict=True)]
+    L = np.zeros((data.factor.size,) * 2)
+    place = 0
+    remaining = iter(cor)
+    for term in model.design.terms:
+        q = len(term.names)
+        R = np.eye(q)
+        if term.correlated:
+            for k in range(q):
+                for l in range(k):
+                    R[k, l] = R[l, k] = next(remaining)
+        own = slice(place, place + q)
+        L[own, own] = (sd[own] * model.z_scale[own])[:, None] * np.linalg.cholesky(R)
+        place += q
+    for e, (k, l) in enumerate(zip(data.covariance.row, data.covariance.col, strict=True)):
+        out[p + e] = np.log(L[k, k]) if k == l else L[k, l]
+    if model.family.dispersion in values:
+        out[p + m] = np.log(values[model.family.dispersion])
+    return out

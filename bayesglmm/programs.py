@@ -1,0 +1,222 @@
+"""What one chain does, for each sampler: statistics and movement meet here.
+
+A program is what `chains.run` drives: `start` a chain's state, `advance` it, `adapt` it at the
+boundaries of warm-up. All of a chain's state is arrays, so that it can be kept and resumed.
+"""
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import families
+from ._random import fill_normals_into
+from .adaptation import proposal as adaptation
+from .conditionals import centring, transport
+from .density import Map, logdensity, unwhiten
+from .prior_defaults import rescaled
+from .priors import Flat, Normal
+
+if TYPE_CHECKING:
+    from .families import Family
+    from .model import Model
+
+FEW_GROUPS = 40  # up to here the centred moves end every sweep
+EASY_EVERY = 3  # else, with one effect a group, every third
+DISPERSION = 2.0  # chains start this many posterior sds away, in each direction
+ATTEMPTS = 100  # starts tried, each nearer the centre than the last
+
+
+class GibbsProgram:
+    """Metropolis within Gibbs in transported coordinates, for one grouping factor."""
+
+    stats = transport.STATS
+
+    def __init__(
+        self,
+        model: "Model",
+        map: Map,
+        covariance: np.ndarray,
+        warmup: int,
+        init: np.ndarray | None = None,
+    ) -> None:
+        self.warmup = warmup
+        data = model.problem.data
+        self.family: Family = model.family
+        self.data, self.map, self.init = data, map, init
+        self.p, self.m = data.X.shape[0], data.covariance.row.size
+        self.dim = map.center.size
+        self.q, self.J = data.factor.size, int(data.levels[0])
+        self.effects = self.q * self.J
+        # psi first: a block of beta alone then leaves L as it is.
+        self.order = np.concatenate([np.arange(self.p, self.dim), np.arange(self.p)])
+        self.center = map.center[self.order]
+        self.covariance = covariance[np.ix_(self.order, self.order)]
+        self.edges = adaptation.blocks(self.dim - self.p, self.p)
+        self.every = 1 if self.q > 1 or self.J <= FEW_GROUPS else EASY_EVERY
+        self.centre = _centring(model, covariance)
+
+    @cached_property
+    def rows(self) -> Any:
+        """Compiled row function of the family."""
+        return families.bind(self.family)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k != "rows"}
+
+    def start(self, random_state: np.ndarray, chain: int) -> dict[str, np.ndarray]:
+        """State of a new chain, dispersed about the fit."""
+        state = transport.new_state(
+            random_state.copy(), self.data.y.size, self.dim, self.q, self.J
+        )._asdict()
+        scale = adaptation.triangle(adaptation.INFLATE * self.covariance)
+        proposal = transport.new_proposal(self.order, self.center, scale, self.edges)
+        state.update({f"proposal_{k}": v for k, v in proposal._asdict().items()})
+        state["history"] = np.zeros((0, self.dim))
+        w, away = np.empty(self.dim), DISPERSION
+        for _ in range(ATTEMPTS):
+            fill_normals_into(state["random"], w)
+            if self.init is None:
+                state["theta"][0, self.order] = self.center + scale @ (away * w)
+            else:
+                state["theta"][0] = self.init
+            fill_normals_into(state["random"], state["z"].reshape(-1))
+            state["side"][1] = transport.NEW
+            self.advance(state, 0, *self._nowhere(), 0)
+            if np.isfinite(state["value"][0]).all():
+                return state
+            away *= 0.8
+        raise FloatingPointError(
+            f"chain {chain}: the log density is not finite at any of {ATTEMPTS} starts"
+        )
+
+    def _nowhere(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return (
+            np.empty((0, self.dim)),
+            np.empty((0, self.effects)),
+            np.empty((0, len(self.stats))),
+        )
+
+    def boundaries(self, warmup: int) -> list[int]:
+        """Iterations of warm-up at which `adapt` is called."""
+        return adaptation.boundaries(warmup)
+
+    def advance(
+        self,
+        state: dict[str, np.ndarray],
+        n: int,
+        theta: np.ndarray,
+        u: np.ndarray,
+        stats: np.ndarray,
+        iteration: int,
+    ) -> None:
+        """Run n sweeps and write them into the first n rows of the outputs."""
+        transport.advance(
+            self.rows,
+            self.data,
+            self.map,
+            self._proposal(state),
+            self.centre,
+            transport.State(**{k: state[k] for k in transport.State._fields}),
+            self.every,
+            theta[:n],
+            u[:n],
+            stats[:n],
+        )
+        if iteration < self.warmup:
+            state["history"] = np.concatenate([state["history"], theta[:n]])
+
+    def _proposal(self, state: dict[str, np.ndarray]) -> transport.Proposal:
+        return transport.Proposal(
+            **{k: state[f"proposal_{k}"] for k in transport.Proposal._fields}
+        )
+
+    def adapt(self, state: dict[str, np.ndarray], iteration: int) -> None:
+        """Renew the proposal from the chain's own draws; at the end of warm-up it is frozen."""
+        last = iteration == self.warmup
+        history = state["history"][:, self.order]
+        center, covariance = adaptation.moments(history, self.center, self.covariance)
+        state["proposal_center"][:] = center
+        state["proposal_scale"][:] = adaptation.triangle(covariance)
+        tally, kind = state["proposal_tally"], state["proposal_kind"]
+        for block in range(len(self.edges)):
+            rate = tally[block, 0] / max(tally[block, 1], 1.0)
+            if kind[block] == transport.WALK:
+                step = state["proposal_step"]
+                step[block] = adaptation.tune_step(step[block], rate)
+                # A better centre may have been found since: try again, but not blindly at the end.
+                kind[block] = transport.WALK if last else transport.INDEPENDENCE
+            elif rate < adaptation.POOR:
+                kind[block] = transport.WALK
+        tally[:] = 0.0
+        state["side"][1] = transport.MOVED
+        if last:
+            state["history"] = np.zeros((0, self.dim))
+
+    def summary(self, stats: np.ndarray) -> str:
+        """Few words for the progress line."""
+        return f"accept {stats[:, transport.ACCEPT_THETA].mean():.2f}" if stats.size else ""
+
+
+def _centring(model: "Model", covariance: np.ndarray) -> centring.Centring:
+    """Which coefficients move with the effects, and the sums that move needs."""
+    data = model.problem.data
+    p, m = data.X.shape[0], data.covariance.row.size
+    columns, W = centring.within_groups(data)
+    stand_ins = [
+        _stand_in(rescaled(model.priors.beta[j], model.x_scale[j])) for j in columns.tolist()
+    ]
+    return centring.Centring(
+        columns,
+        W,
+        np.ascontiguousarray(np.einsum("akg,blg->klab", W, W)),
+        np.array([s[0] for s in stand_ins], dtype=np.float64),
+        np.array([s[1] for s in stand_ins], dtype=np.float64),
+        np.array([s[2] for s in stand_ins], dtype=np.int64),
+        centring.WIDTH * np.sqrt(np.diag(covariance)[p : p + m]),
+    )
+
+
+def _stand_in(prior: Any) -> tuple[float, float, int]:
+    """Mean and precision of a Normal near the prior, and whether it is the prior itself."""
+    if isinstance(prior, Flat):
+        return 0.0, 0.0, 1
+    if isinstance(prior, Normal):
+        return prior.mean, prior.sd**-2, 1
+    return prior.mean, prior.scale**-2, 0
+
+
+class HamiltonianTarget:
+    """The posterior in whitened coordinates, as HMC and NUTS see it."""
+
+    logdensity = logdensity
+
+    def __init__(self, model: "Model", map: Map, init: np.ndarray | None) -> None:
+        self.family: Family = model.family
+        self.data, self.map, self.init = model.problem.data, map, init
+        self.dim, self.effects = map.center.size, map.modes.size
+
+    @cached_property
+    def rows(self) -> Any:
+        """Compiled row function of the family."""
+        return families.bind(self.family)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k != "rows"}
+
+    def unwhiten(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Theta (n, dim) and effects (n, effects) of positions (n, dim + effects)."""
+        n = positions.shape[0]
+        theta, u = np.empty((n, self.dim)), np.empty((n, self.effects))
+        unwhiten(self.data, self.map, positions, theta, u)
+        return theta, u
+
+    def start(self, random_state: np.ndarray, chain: int) -> np.ndarray:
+        """A position (dim + effects,) dispersed about the fit, or at the user's values."""
+        position = np.empty(self.dim + self.effects)
+        fill_normals_into(random_state, position)
+        if self.init is None:
+            position[: self.dim] *= DISPERSION
+        else:
+            position[: self.dim] = np.linalg.solve(self.map.scale, self.init - self.map.center)
+        return position

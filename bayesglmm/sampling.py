@@ -1,0 +1,189 @@
+"""From a model to its posterior: the start, the sampler, the chains."""
+
+import inspect
+import os
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from . import chains as chain_runner
+from . import checks
+from .density import Map
+from .errors import DataError
+from .fits import aghq
+from .fits.joint import LARGEST
+from .fits.mode import Objective, at_theta, find, longest_steps, unfitted
+from .posterior import Posterior
+from .programs import GibbsProgram, HamiltonianTarget
+from .samplers.hamiltonian import HamiltonianProgram
+
+if TYPE_CHECKING:
+    from .fits.mode import Mode
+    from .model import Model
+
+SAMPLERS = ("auto", "gibbs", "nuts", "hmc")
+
+
+class Plan(NamedTuple):
+    """The sampler of a model, and why."""
+
+    sampler: str
+    reason: str
+
+
+def sample(
+    model: "Model",
+    *,
+    draws: int = 1000,
+    warmup: int = 1000,
+    chains: int = 4,
+    jobs: int | None = None,
+    seed: int | None = None,
+    sampler: str = "auto",
+    thin: int = 1,
+    init: dict[str, float] | None = None,
+    target_accept: float = 0.8,
+    max_treedepth: int = 10,
+    progress: bool | None = None,
+    **unknown: Any,
+) -> Posterior:
+    """Draw from the posterior of a model; the arguments are those of `Model.sample`.
+
+    Raises
+    ------
+    DataError
+        For an argument outside its domain, by name.
+    TypeError
+        For an argument that does not exist, with the close ones.
+    """
+    allowed = [name for name in inspect.signature(sample).parameters if name != "unknown"]
+    checks.unknown_keywords("sample", unknown, allowed[1:])
+    checks.sampler_arguments(
+        draws=draws,
+        warmup=warmup,
+        chains=chains,
+        jobs=jobs,
+        seed=seed,
+        thin=thin,
+        target_accept=target_accept,
+        max_treedepth=max_treedepth,
+    )
+    plan = choose(model, sampler)
+    # The seed of a run without one is drawn here and kept, so that every run can be repeated.
+    seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else int(seed)
+    began = time.perf_counter()
+    map, covariance = start(model, plan.sampler)
+    values = _initial(model, init, map)
+    if plan.sampler == "gibbs":
+        program: Any = GibbsProgram(model, map, covariance, warmup, values)
+    else:
+        program = HamiltonianProgram(
+            plan.sampler,
+            HamiltonianTarget(model, map, values),
+            warmup,
+            target_accept,
+            max_treedepth,
+        )
+    fitted = time.perf_counter()
+    result = chain_runner.run(
+        program,
+        seed=seed,
+        chains=chains,
+        draws=draws,
+        warmup=warmup,
+        thin=thin,
+        jobs=jobs if jobs is not None else min(chains, os.cpu_count() or 1),
+        progress=progress,
+    )
+    result.seconds["fit"] = fitted - began
+    return Posterior.from_draws(
+        model,
+        result,
+        sampler=plan.sampler,
+        reason=plan.reason,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def choose(model: "Model", sampler: str = "auto") -> Plan:
+    """Pick the sampler of a model.
+
+    Raises
+    ------
+    DataError
+        For a sampler that does not exist, or that the model's structure rules out.
+    """
+    if sampler not in SAMPLERS:
+        raise DataError(f"sampler {sampler!r} does not exist; there are {', '.join(SAMPLERS)}")
+    factors = [f.name for f in model.design.factors]
+    if sampler == "gibbs" and len(factors) != 1:
+        what = "no grouping factor" if not factors else f"{len(factors)} grouping factors"
+        raise DataError(
+            f"sampler='gibbs' is for one grouping factor; this model has {what}. "
+            "Use sampler='nuts' or 'auto'."
+        )
+    if sampler != "auto":
+        return Plan(sampler, "asked for")
+    if len(factors) == 1:
+        return Plan("gibbs", f"one grouping factor ({factors[0]})")
+    if not factors:
+        return Plan("nuts", "no random effects")
+    return Plan("nuts", f"several grouping factors ({', '.join(factors)})")
+
+
+def start(model: "Model", sampler: str) -> tuple[Map, np.ndarray]:
+    """Coordinates about the fit, and the covariance of theta there."""
+    rows, data, first, _, _ = model.problem
+    effects = int(sum(data.levels[f] for f in data.factor))
+    if data.levels.size != 1 and effects > LARGEST:
+        map = unfitted(rows, data, first)
+        return map, map.scale @ map.scale.T
+    mode = find(rows, data, True, first)
+    if sampler == "gibbs":
+        mode = centre(model, mode)
+    return mode.map, mode.covariance
+
+
+def centre(model: "Model", mode: "Mode") -> "Mode":
+    """The mode moved to where the marginal posterior by quadrature has its own."""
+    rows, data, first, _, _ = model.problem
+    q, p, m = data.factor.size, data.X.shape[0], data.covariance.row.size
+    if q not in aghq.NODES:
+        return mode  # too many nodes a group; warm-up moves the centre
+    diagonal = mode.theta[p : p + m][data.covariance.row == data.covariance.col]
+    large = q == 1 and float(np.exp(diagonal.max())) > aghq.LARGE_SD * first.spread
+    points, log_weights = aghq.nodes(q, aghq.MANY_NODES if large else aghq.NODES[q])
+    objective = Objective(rows, data, True)
+    objective.v = mode.map.modes.copy()
+
+    def score(theta: np.ndarray) -> np.ndarray:
+        value, _ = objective(theta)
+        gradient = np.full(theta.size, np.nan)
+        if np.isfinite(value):
+            aghq.score(
+                rows, data, theta, objective.v, objective.blocks, points, log_weights, gradient
+            )
+        return gradient
+
+    theta, found = aghq.find_root(score, mode.theta, mode.covariance, longest_steps(data, first))
+    return at_theta(objective, mode, theta) if found else mode
+
+
+def _initial(model: "Model", init: dict[str, float] | None, map: Map) -> np.ndarray | None:
+    """Theta at the user's values, or None."""
+    if init is None:
+        return None
+    from .problem import to_internal
+
+    names = model.names
+    known = [*names.fixed, *names.sd, *names.cor, *names.dispersion]
+    for name, value in init.items():
+        if name not in known:
+            raise DataError(f"init names {name!r}; the rows are {', '.join(known)}")
+        positive = name in names.sd or name in names.dispersion
+        bad = not np.isfinite(value) or (positive and value <= 0.0)
+        if bad or (name in names.cor and abs(value) >= 1.0):
+            raise DataError(f"init[{name!r}] = {value!r} is outside its domain")
+    return to_internal(model, dict(init), map.center)
