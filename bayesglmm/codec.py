@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Encoder:
-    """Turns dataclasses, tuples, dicts, texts, numbers and arrays into what JSON can hold.
+    """Turns dataclasses, named and plain tuples, dicts, texts, numbers and arrays into JSON.
 
     Attributes
     ----------
@@ -35,14 +35,30 @@ class Encoder:
             name = f"array_{len(self.arrays)}"
             self.arrays[name] = value
             return {"array": name, "dtype": value.dtype.str}
-        if isinstance(value, tuple | list):
+        if type(value) in (tuple, list):
             return {type(value).__name__: [self.encode(item) for item in value]}
         if isinstance(value, Mapping):
             return {"dict": [[self.encode(k), self.encode(v)] for k, v in value.items()]}
-        if is_dataclass(value) and not isinstance(value, type):
-            content = {f.name: self.encode(getattr(value, f.name)) for f in fields(value) if f.init}
+        if names := _fields(value):
+            content = {name: self.encode(getattr(value, name)) for name in names}
             return {"noun": type(value).__name__, "fields": content}
         raise TypeError(f"a {type(value).__name__} cannot be saved: {value!r}")
+
+
+def is_noun(kind: Any) -> bool:
+    """Whether a class is a dataclass or a NamedTuple."""
+    return isinstance(kind, type) and (
+        is_dataclass(kind) or (issubclass(kind, tuple) and hasattr(kind, "_fields"))
+    )
+
+
+def _fields(value: Any) -> tuple[str, ...]:
+    """Return what a noun is made from; nothing for anything else."""
+    if not is_noun(type(value)):
+        return ()
+    if isinstance(value, tuple):
+        return tuple(type(value).__annotations__)
+    return tuple(field.name for field in fields(value) if field.init)
 
 
 class Decoder:

@@ -14,14 +14,14 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from . import arviz_form, design, model, priors
-from .codec import Decoder, Encoder
+from .codec import Decoder, Encoder, is_noun
 from .errors import LoadError
 from .posterior import Posterior, Run
 
@@ -211,7 +211,7 @@ def _nouns() -> dict[str, type]:
         name: value
         for module in (design, model, priors)
         for name, value in vars(module).items()
-        if isinstance(value, type) and is_dataclass(value)
+        if is_noun(value)
     }
 
 

@@ -25,14 +25,12 @@ class Table:
     rows : tuple of str
         Names of the rows, unique.
     columns : mapping of str to (rows,) array
-        One array a column, in the order of printing.
-    spread : str
-        The column whose size decides how many decimals a row is printed with.
+        One array a column, in the order of printing. ``sd``, or else ``se``, decides how many
+        decimals a row is printed with.
     """
 
     rows: tuple[str, ...]
     columns: Mapping[str, np.ndarray]
-    spread: str = "sd"
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -43,7 +41,7 @@ class Table:
         names = tuple(rows)
         index = np.array([position[name] for name in names], dtype=np.int64)
         columns = {name: values[index] for name, values in self.columns.items()}
-        return Table(names, columns, self.spread)
+        return Table(names, columns)
 
     def frame(self) -> "pandas.DataFrame":
         """Return the table as a pandas DataFrame, the rows' names as its index."""
@@ -65,9 +63,10 @@ class Table:
         ]
 
     def __str__(self) -> str:
+        spread = self.columns["sd" if "sd" in self.columns else "se"]
         cells = [["", *self.columns]]
         for i, name in enumerate(self.rows):
-            decimals = _decimals(float(self.columns[self.spread][i]))
+            decimals = _decimals(float(spread[i]))
             cells.append(
                 [name, *(_cell(c, float(v[i]), decimals) for c, v in self.columns.items())]
             )
