@@ -13,7 +13,9 @@ from ._simd import exp
 SQRT_HALF = math.sqrt(0.5)
 SQRT_TWO_OVER_PI = math.sqrt(2.0 / math.pi)
 HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
-HALF_LOG_TWO = 0.5 * math.log(2.0)
+LOG_TWO = math.log(2.0)
+HALF_LOG_TWO = 0.5 * LOG_TWO
+SPLIT = math.sqrt(2.0) - 1.0
 TAIL = -5.0  # from here on 25 terms of the continued fraction are exact to 1e-15
 TAIL_TERMS = 25
 
@@ -37,6 +39,23 @@ def expm1(x):
     p = p * r + 0.5
     near = r + r * r * p
     return near if abs(x) < HALF_LOG_TWO else exp(x) - 1.0
+
+
+@simd
+def log1p_unit(x):
+    """log(1 + x) for x in [0, 1], half the cost of the general one; vectorizes."""
+    high = x > SPLIT
+    # 2 atanh(s) = log(1 + x), or log((1 + x) / 2) above the split, so that |s| < 0.172.
+    s = (x - 1.0 if high else x) / (x + 3.0 if high else x + 2.0)
+    t = s * s
+    p = 1.479819860511658591e-01  # minimax coefficients of FreeBSD's msun, as in _simd.log
+    p = p * t + 1.531383769920937332e-01
+    p = p * t + 1.818357216161805012e-01
+    p = p * t + 2.222219843214978396e-01
+    p = p * t + 2.857142874366239149e-01
+    p = p * t + 3.999999999940941908e-01
+    p = p * t + 6.666666666666735130e-01
+    return s * (2.0 + t * p) + (LOG_TWO if high else 0.0)
 
 
 @kernel

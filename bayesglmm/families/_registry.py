@@ -233,7 +233,8 @@ def _dispatched(field: str) -> Callable[..., float]:
         function = getattr(SCALARS[marker.instance_class], field)
         return lambda marker, y, w, eta, phi: function(y, w, eta, phi)
 
-    overload(call)(resolve)
+    # Inlined, or a loop over rows that calls it does not vectorize.
+    overload(call, jit_options={"forceinline": True})(resolve)
     return call
 
 

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .._jit import simd
-from .._simd import exp, log, log1p
-from .._special import expm1, log_ndtr, normal_hazard
+from .._simd import exp, log
+from .._special import expm1, log1p_unit, log_ndtr, normal_hazard
 from ._registry import Array, Prepared, define
 
 LARGEST_RATE = 746.0  # e^-746 = 0: beyond it the success terms of cloglog are all 0
@@ -53,7 +53,7 @@ def draw(rng, mu, phi, trials):
 @simd
 def logit_loglik(y, w, eta, phi):
     linear = (y - w) * eta if eta > 0.0 else y * eta
-    return linear - w * log1p(exp(-abs(eta)))
+    return linear - w * log1p_unit(exp(-abs(eta)))
 
 
 @simd
