@@ -13,7 +13,7 @@ from .._random import fill_normals
 
 @kernel
 def assign(out, values):
-    """Copy values into out: slice assignments in place of this loop cost NUTS 3 s of compilation."""
+    """Copy values into out: slice assignments instead would cost NUTS 3 s of compilation."""
     for i in range(out.size):
         out[i] = values[i]
 
