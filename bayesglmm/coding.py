@@ -1,29 +1,26 @@
 """Coding: products of factors to columns of numbers, with what is frozen for new data.
 
-A categorical factor is coded by treatment contrasts, its first level the reference, or by one
-column a level. Which of the two follows from the products before it, so that the columns span what
-the formula says and are independent (the rule of patsy and formulaic, which is R's with its
-redundant cases resolved): ``1 + f`` has contrasts, ``0 + f`` all levels, ``f + f:x`` all levels of
-f times x. poly() and bs() are formulaic's.
+Which factors get a column for every level is decided in `contrasts`; poly() and bs() are
+formulaic's.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import combinations, product
+from itertools import product
 from typing import Any
 
 import numpy as np
 
-from bayesglmm.columns import Column, Rows, Table
-from bayesglmm.errors import DataError
-from bayesglmm.expressions import Call, Expression, Name, Number, Operation, Text
-from bayesglmm.formula import BASES, CATEGORICAL, Product
+from .columns import Column, Rows, Table
+from .contrasts import Coded, full_rank
+from .errors import DataError
+from .expressions import Call, Expression, Name, Number, Operation, Text
+from .formula import BASES, CATEGORICAL, Product
+from .wording import counted, first_rows, listed, shown_levels
 
 MAX_COLUMNS = 10_000
 # A text column that spells numbers and has more levels than this was meant as numbers.
 MAX_NUMERIC_LEVELS = 20
-_SHOWN_ROWS = 3
-_SHOWN_LEVELS = 6
 
 Functions = Mapping[str, Callable[..., Any]]
 _ELEMENTWISE: dict[str, Callable[[Any], Any]] = {
@@ -34,9 +31,6 @@ _ELEMENTWISE: dict[str, Callable[[Any], Any]] = {
     "abs": np.abs,
     "I": np.asarray,
 }
-# One factor of a coded product: its text, and for a categorical factor whether it has a column for
-# every level (True) or for every level but the reference (False).
-Coded = tuple[tuple[str, bool | None], ...]
 
 
 @dataclass(frozen=True)
@@ -241,7 +235,7 @@ class Coder:
             return Categorical(name, self._known(column, found.codes, found.texts, text), ())
         self._check_levels(node, column, found.texts)
         if found.unused:
-            self.warnings.append(f"{name}: {_listed('level', found.unused)} without rows left out")
+            self.warnings.append(f"{name}: {listed('level', found.unused)} without rows left out")
         if column.ordered:
             self.notes.append(f"{name} is ordered; it is coded by treatment contrasts all the same")
         level = self.reference.get(column.name) if level is None else level
@@ -259,7 +253,7 @@ class Coder:
         unseen = [level for level in texts if level not in place]
         if unseen:
             raise DataError(
-                f"column {column.name!r} has {_listed('level', unseen)} that the model does not "
+                f"column {column.name!r} has {listed('level', unseen)} that the model does not "
                 f"know; it knows {shown_levels(tuple(place))}"
             )
         return np.array([place[level] for level in texts] + [-1], dtype=np.int32)[codes]
@@ -339,60 +333,6 @@ class Coder:
         ]
 
 
-def full_rank(products: Iterable[tuple[str, ...]], categorical: set[str]) -> list[Coded]:
-    """Code products so that their columns are independent and span all that the products say.
-
-    Each product of categorical factors is the sum, over the subsets of them, of contrast-coded
-    interactions. Those that an earlier product (with the same numeric factors) has are left out;
-    of what remains, a subset with and without a factor together are that factor in full.
-
-    Parameters
-    ----------
-    products : iterable of tuple of str
-        Factors of each product by text, ``()`` for the intercept.
-    categorical : set of str
-        Which of them are categorical.
-
-    Returns
-    -------
-    list
-        Coded products: a tuple of (factor, full or None if numeric) for each.
-    """
-    used: set[tuple[frozenset[str], frozenset[str]]] = set()
-    coded: list[Coded] = []
-    for factors in products:
-        numeric = frozenset(f for f in factors if f not in categorical)
-        classes = [f for f in factors if f in categorical]
-        pieces: list[dict[str, bool]] = []
-        for size in range(len(classes) + 1):
-            for subset in combinations(classes, size):
-                key = (numeric, frozenset(subset))
-                if key not in used:
-                    used.add(key)
-                    pieces.append(dict.fromkeys(subset, False))
-        while _merge_one(pieces):
-            pass
-        coded += [
-            tuple((f, piece.get(f)) for f in factors if f in numeric or f in piece)
-            for piece in pieces
-        ]
-    return coded
-
-
-def _merge_one(pieces: list[dict[str, bool]]) -> bool:
-    """Join a piece and the same one with another contrast-coded factor: it becomes full."""
-    for i, short in enumerate(pieces):
-        for k, long in enumerate(pieces[i + 1 :], i + 1):
-            extra = long.items() - short.items()
-            if len(extra) == 1 and len(long) == len(short) + 1:
-                name, full = next(iter(extra))
-                if not full:
-                    pieces[k] = {**long, name: True}
-                    del pieces[i]
-                    return True
-    return False
-
-
 def _operate(operator: str, operands: list[Any]) -> Any:
     if operator == "()":
         return operands[0]
@@ -421,26 +361,3 @@ def _with_reference(
     place[:k] += 1
     place[k] = 0
     return place[codes], (level, *levels[:k], *levels[k + 1 :])
-
-
-def counted(number: int, noun: str) -> str:
-    """``1 row``, ``2 rows``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def first_rows(where: np.ndarray, rows: Rows) -> str:
-    """``first 0, 1, 2``: positions in the user's data."""
-    positions = where[:_SHOWN_ROWS] if rows is None else rows[where[:_SHOWN_ROWS]]
-    return "first " + ", ".join(map(str, positions.tolist()))
-
-
-def shown_levels(levels: Iterable[str]) -> str:
-    """The first few of some levels, quoted."""
-    levels = list(levels)
-    more = ", ..." if len(levels) > _SHOWN_LEVELS else ""
-    return ", ".join(map(repr, levels[:_SHOWN_LEVELS])) + more
-
-
-def _listed(noun: str, levels: Iterable[str]) -> str:
-    levels = list(levels)
-    return f"{counted(len(levels), noun)} ({shown_levels(levels)})"

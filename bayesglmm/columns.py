@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
 from numbers import Number
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesglmm.errors import DataError
+from .errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,10 +57,12 @@ class Column:
 
     @property
     def is_numeric(self) -> bool:
+        """Whether it holds numbers."""
         return self.kind == "number"
 
     @property
     def ordered(self) -> bool:
+        """Whether its levels are an ordered scale."""
         return self.kind == "categorical" and bool(self.values.cat.ordered)
 
     def numbers(self, rows: Rows = None) -> np.ndarray:
@@ -74,13 +76,12 @@ class Column:
 
     def parsed(self) -> np.ndarray | None:
         """Numbers that a text column spells, if every text of it does."""
-        texts = self.levels().texts
+        found = self.levels()
         try:
-            spelled = np.array([float(text) for text in texts])
+            spelled = np.array([*(float(text) for text in found.texts), np.nan])
         except ValueError:
             return None
-        codes = self.levels().codes
-        return np.where(codes < 0, np.nan, spelled[codes]) if texts else None
+        return spelled[found.codes]  # code -1, missing, is the NaN at the end
 
     def levels(self, rows: Rows = None, *, natural: bool = False) -> Levels:
         """The values as levels of a factor, those without rows left out.
@@ -94,7 +95,7 @@ class Column:
         if self.kind == "categorical":
             codes = np.array(values.cat.codes, dtype=np.int64)
             texts = [_level_text(v) for v in values.cat.categories]
-            order = range(len(texts))
+            order = list(range(len(texts)))
         else:
             codes, uniques = pd.factorize(values.array, use_na_sentinel=True)
             codes = np.asarray(codes, dtype=np.int64)
@@ -106,11 +107,12 @@ class Column:
             elif numeric_text:
                 order = sorted(range(len(kept)), key=lambda k: (int(texts[k]), texts[k]))
             else:
-                order = sorted(range(len(kept)), key=texts.__getitem__)
+                # As R sorts in most locales: placebo before Progabide.
+                order = sorted(range(len(kept)), key=lambda k: (texts[k].casefold(), texts[k]))
         return _relabelled(codes, texts, order)
 
 
-def _relabelled(codes: np.ndarray, texts: list[str], order: "list[int] | range") -> Levels:
+def _relabelled(codes: np.ndarray, texts: list[str], order: list[int]) -> Levels:
     """Codes in the order of the levels; equal texts become one level, empty levels none."""
     used = np.zeros(len(texts) + 1, dtype=bool)  # the last entry collects code -1
     used[codes] = True
@@ -180,13 +182,12 @@ class Table:
         raise DataError(f"the data have no column {name!r}{hint} (columns: {shown}{more})")
 
 
-def _open(data: object) -> tuple[list[str], int, Callable[[int], "pd.Series"]]:
+def _open(data: Any) -> tuple[list[str], int, Callable[[int], "pd.Series"]]:
     """Names, number of rows and a way to get a column, for every kind of frame."""
     import pandas as pd
 
     if isinstance(data, pd.DataFrame):
-        frame = data
-        return [str(name) for name in frame.columns], len(frame), lambda k: frame.iloc[:, k]
+        return [str(name) for name in data.columns], len(data), lambda k: data.iloc[:, k]
     if isinstance(data, Mapping):
         sizes = {name: _length(name, values) for name, values in data.items()}
         if len(set(sizes.values())) > 1:
@@ -197,24 +198,24 @@ def _open(data: object) -> tuple[list[str], int, Callable[[int], "pd.Series"]]:
         return [str(name) for name in data], size, lambda k: _as_series(columns[k])
     import narwhals as nw
 
-    frame = nw.from_native(data, eager_only=True, pass_through=True)  # type: ignore[call-overload]
+    frame = nw.from_native(data, eager_only=True, pass_through=True)
     if not isinstance(frame, nw.DataFrame):
         kind = f"{type(data).__module__}.{type(data).__name__}"
         raise DataError(
             f"data has to be a data frame (pandas, polars, pyarrow) or a dict of columns, not "
             f"{kind}; a lazy frame has to be collected first"
         )
-    native = frame
-    return native.columns, len(native), lambda k: _from_narwhals(native[native.columns[k]])
+    eager, names = frame, frame.columns
+    return names, len(eager), lambda k: _from_narwhals(eager[names[k]])
 
 
 def _length(name: object, values: object) -> int:
     if isinstance(values, str | bytes) or not hasattr(values, "__len__"):
         raise DataError(f"column {str(name)!r} is one value; give a list or an array")
-    return len(values)  # type: ignore[arg-type]
+    return len(values)
 
 
-def _as_series(values: object) -> "pd.Series":
+def _as_series(values: Any) -> "pd.Series":
     import pandas as pd
 
     if isinstance(values, pd.DataFrame):

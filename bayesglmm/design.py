@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bayesglmm import checks
-from bayesglmm.coding import Categorical, Coder, Frozen, Functions, counted, shown_levels
-from bayesglmm.columns import Column, Rows, Table
-from bayesglmm.errors import DataError, DataWarning
-from bayesglmm.expressions import Name
-from bayesglmm.formula import FUNCTIONS, Bar, Formula, Product, read
+from . import checks
+from .coding import Categorical, Coder, Frozen, Functions
+from .columns import Column, Table
+from .errors import DataError, DataWarning
+from .expressions import Name
+from .formula import FUNCTIONS, Formula, read
+from .groups import Factor, Term, among, effects
+from .wording import counted, shown_levels
 
 # Frames between the user's call and the warning: build, and the function that called it.
 _STACKLEVEL = 3
@@ -41,50 +43,6 @@ class Response:
     y: np.ndarray
     trials: np.ndarray | None
     success_level: str | None
-
-
-@dataclass(frozen=True)
-class Factor:
-    """A factor of groups.
-
-    Attributes
-    ----------
-    name : str
-        Its column, or ``"a:b"``.
-    index : (n,) int32 array
-        Level of each row.
-    levels : tuple of str
-        Texts of the levels that have rows; numeric ids in numeric order.
-    """
-
-    name: str
-    index: np.ndarray
-    levels: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Term:
-    """Effects that vary by the levels of one factor and have one covariance matrix.
-
-    Attributes
-    ----------
-    factor : int
-        Which of the design's factors.
-    names : tuple of str
-        Names of the columns of `z`, ``"Intercept"`` first if it is there.
-    z : (n, q) float array
-        Columns that the effects multiply.
-    correlated : bool
-        Whether the q effects of a level may be correlated.
-    text : str
-        The term as the formula has it.
-    """
-
-    factor: int
-    names: tuple[str, ...]
-    z: np.ndarray
-    correlated: bool
-    text: str
 
 
 @dataclass(frozen=True)
@@ -173,11 +131,11 @@ class Design:
         checks.complete_rows({n: table.column(n).missing for n in used}, table.size, "refuse")
         coder = Coder(table, functions=functions, frozen=self.frozen)
         X, _ = coder.columns(formula.products)
-        factors, terms = _effects(formula, coder, None)
+        factors, terms = effects(formula, coder, None)
         return NewData(
             X,
             tuple(
-                _among(known, new, append=new_levels == "append")
+                among(known, new, append=new_levels == "append")
                 for known, new in zip(self.factors, factors, strict=True)
             ),
             terms,
@@ -250,7 +208,7 @@ def build(
     has_intercept = () in read_formula.products
     checks.offset(offset, family, has_intercept)
     X, columns = coder.columns(read_formula.products)
-    factors, terms = _effects(read_formula, coder, findings)
+    factors, terms = effects(read_formula, coder, findings)
     if not columns and not terms:
         raise DataError("the formula has no terms: neither coefficients nor groups")
     _check_effects(read_formula, coder, (X, columns), (factors, terms), (observed, findings))
@@ -345,105 +303,6 @@ def _offset(formula: Formula, coder: Coder) -> np.ndarray:
     for node in formula.offsets:
         total += coder.numbers(node)
     return total
-
-
-# --- groups --------------------------------------------------------------------------------------
-
-
-def _effects(
-    formula: Formula, coder: Coder, findings: checks.Findings | None
-) -> tuple[tuple[Factor, ...], tuple[Term, ...]]:
-    """Factors and terms of the bars; terms of one factor made adjacent."""
-    # a:b and b:a are one factor, under the name that comes first.
-    groups = dict.fromkeys(frozenset(bar.group) for bar in formula.bars)
-    place = {group: k for k, group in enumerate(groups)}
-    factors: dict[int, Factor] = {}
-    terms: list[Term] = []
-    for bar in sorted(formula.bars, key=lambda bar: place[frozenset(bar.group)]):
-        k = place[frozenset(bar.group)]
-        if k not in factors:
-            factors[k] = _factor(bar.group, coder, findings)
-        terms += _terms(bar, k, coder)
-    return tuple(factors.values()), tuple(terms)
-
-
-def _terms(bar: Bar, factor: int, coder: Coder) -> list[Term]:
-    """One term; but ``(x + f || g)``, f categorical, is ``(x || g) + (0 + f | g)`` as in lme4."""
-    if bar.correlated:
-        parts: list[tuple[list[Product], bool]] = [(list(bar.products), True)]
-    else:
-        classes = [p for p in bar.products if any(map(coder.is_categorical, p))]
-        numeric = [p for p in bar.products if p not in classes]
-        parts = [(numeric, False)] * bool(numeric) + [([p], True) for p in classes]
-    terms = []
-    for products, correlated in parts:
-        z, names = coder.columns(products)
-        terms.append(Term(factor, names, z, correlated, bar.text))
-    return terms
-
-
-def _factor(group: tuple[str, ...], coder: Coder, findings: checks.Findings | None) -> Factor:
-    """The levels of a column, or the combinations of levels of several that have rows."""
-    levels: tuple[str, ...] = ()
-    index = np.zeros(0, dtype=np.int32)
-    for k, name in enumerate(group):
-        column = coder.table.column(name)
-        found = column.levels(coder.rows, natural=True)
-        if findings is not None:
-            _check_group_column(column, found.texts, coder, findings)
-            if found.unused:
-                unused = counted(len(found.unused), "level")
-                findings.notes.append(f"{name}: {unused} without rows not counted")
-        if k == 0:
-            index, levels = found.codes, found.texts
-        else:
-            index, levels = _combined((index, levels), (found.codes, found.texts))
-    return Factor(":".join(group), index, levels)
-
-
-def _combined(
-    left: tuple[np.ndarray, tuple[str, ...]], right: tuple[np.ndarray, tuple[str, ...]]
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    pair = left[0].astype(np.int64) * len(right[1]) + right[0]
-    observed, index = np.unique(pair, return_inverse=True)
-    first, second = np.divmod(observed, len(right[1]))
-    texts = [f"{left[1][i]}:{right[1][j]}" for i, j in zip(first, second, strict=True)]
-    if len(set(texts)) < len(texts):
-        double = next(text for text in texts if texts.count(text) > 1)
-        raise DataError(f"two combinations of levels would both be called {double!r}; rename one")
-    return index.astype(np.int32), tuple(texts)
-
-
-def _check_group_column(
-    column: Column, texts: tuple[str, ...], coder: Coder, findings: checks.Findings
-) -> None:
-    values: np.ndarray | None = None
-    if column.is_numeric and column.values.dtype.kind == "f":
-        values = column.numbers(coder.rows)
-        infinite = np.flatnonzero(np.isinf(values))
-        if infinite.size:
-            where = coder.first(infinite)
-            raise DataError(f"column {column.name!r}, used as a group, is infinite ({where})")
-    if column.mixed:
-        findings.warn(
-            f"column {column.name!r} mixes texts and numbers; 1 and '1' are taken as one level"
-        )
-    checks.group_column(column.name, values, texts, coder.size, findings)
-
-
-def _among(known: Factor, new: Factor, *, append: bool) -> Factor:
-    """New rows' levels as levels of the design."""
-    place = {level: k for k, level in enumerate(known.levels)}
-    unseen = [level for level in new.levels if level not in place]
-    if unseen and not append:
-        raise DataError(
-            f"{known.name} has {counted(len(unseen), 'level')} that the model does not know "
-            f"({shown_levels(unseen)})"
-        )
-    levels = (*known.levels, *unseen)
-    place.update({level: len(known.levels) + k for k, level in enumerate(unseen)})
-    table = np.array([place[level] for level in new.levels], dtype=np.int32)
-    return Factor(known.name, table[new.index], levels)
 
 
 # --- checks that need all of it ------------------------------------------------------------------

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from bayesglmm.errors import FormulaError
+from .errors import FormulaError
 
 MAX_LENGTH = 65_536  # characters; the longest honest formula is a list of column names
 MAX_DEPTH = 50  # nested brackets

@@ -12,8 +12,8 @@ columns of its own levels correlated with each other: ``(f || g)`` is ``(1 | g) 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from bayesglmm.errors import FormulaError
-from bayesglmm.expressions import Call, Expression, Name, Number, Operation, Text, names, parse
+from .errors import FormulaError
+from .expressions import Call, Expression, Name, Number, Operation, Text, names, parse
 
 MAX_TERMS = 10_000  # products of one side; no more than the columns a design may have
 MAX_ORDER = 8  # factors in one product: the coding of categorical factors is exponential in it

@@ -19,7 +19,19 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         set(),
     ),
     "data": (
-        {"frames", "columns", "coding", "datasets", "expressions", "formula", "design", "checks"},
+        {
+            "frames",
+            "columns",
+            "coding",
+            "contrasts",
+            "wording",
+            "datasets",
+            "expressions",
+            "formula",
+            "groups",
+            "design",
+            "checks",
+        },
         {"tools"},
     ),
     "statistics": (

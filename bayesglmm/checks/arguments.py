@@ -1,0 +1,65 @@
+"""Arguments: their domains, and names that do not exist."""
+
+import operator
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+from ..errors import DataError
+from ..wording import shown_levels
+
+
+def sampler_arguments(
+    *,
+    draws: object,
+    warmup: object,
+    chains: object,
+    jobs: object = None,
+    seed: object = None,
+    thin: object = 1,
+    target_accept: object = 0.8,
+    max_treedepth: object = 10,
+) -> None:
+    """Refuse arguments of ``sample`` outside their domain, by name.
+
+    Raises
+    ------
+    DataError
+        With the name, the value and the domain.
+    """
+    _whole("draws", draws, 1)
+    _whole("warmup", warmup, 0)
+    _whole("chains", chains, 1)
+    _whole("thin", thin, 1)
+    _whole("max_treedepth", max_treedepth, 1)
+    if jobs is not None:
+        _whole("jobs", jobs, 1)
+    if seed is not None:
+        _whole("seed", seed, 0)
+    if isinstance(target_accept, bool | str) or not isinstance(target_accept, int | float):
+        raise DataError(f"target_accept has to be a number, not {target_accept!r}")
+    if not 0 < target_accept < 1:
+        raise DataError(f"target_accept has to lie between 0 and 1, not {target_accept!r}")
+
+
+def _whole(name: str, value: object, least: int) -> None:
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = least - 1
+    if isinstance(value, bool) or number < least:
+        raise DataError(f"{name} has to be a whole number of {least} or more, not {value!r}")
+
+
+def unknown_keywords(function: str, given: Iterable[str], allowed: Sequence[str]) -> None:
+    """Refuse keywords that a function does not have, with the closest that it has.
+
+    Raises
+    ------
+    TypeError
+        For the first of them.
+    """
+    for name in given:
+        if name not in allowed:
+            close = get_close_matches(name, allowed, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"it has {shown_levels(allowed)}"
+            raise TypeError(f"{function}() has no argument {name!r}; {hint}")
