@@ -1,0 +1,43 @@
+"""Plain-Python copies of the package with one line changed: broken on purpose."""
+
+import importlib
+import itertools
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+
+from numba.core import config
+
+import bayesglmm
+
+_numbers = itertools.count()
+
+
+def plain_copy(folder: Path, change: Sequence[str] | None = None) -> Callable[[str], ModuleType]:
+    """Copy the package into a folder, replace one piece of one file, and turn compilation off.
+
+    `change` is (file, old, new), or None for a faithful copy; `old` must occur exactly once. The
+    result imports modules of the copy by name.
+    """
+    name = f"bayesglmm_copy_{next(_numbers)}"
+    copy = folder / name
+    shutil.copytree(Path(bayesglmm.__file__).parent, copy, ignore=shutil.ignore_patterns("*.pyc"))
+    if change is not None:
+        file, old, new = change
+        source = (copy / file).read_text()
+        assert source.count(old) == 1, f"{old!r} must stand once in {file}"
+        (copy / file).write_text(source.replace(old, new))
+
+    def load(module: str) -> ModuleType:
+        before = config.DISABLE_JIT
+        sys.path.insert(0, str(folder))
+        config.DISABLE_JIT = True
+        try:
+            return importlib.import_module(f"{name}.{module}")
+        finally:
+            config.DISABLE_JIT = before
+            sys.path.remove(str(folder))
+
+    return load
