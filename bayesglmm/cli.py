@@ -263,13 +263,19 @@ def _model(arguments: argparse.Namespace, clock: Clock) -> "Model":
 
 
 def _data(arguments: argparse.Namespace) -> Any:
-    """Return the frame of a CSV file, or else of the shipped data set of that name."""
+    """Return the frame of a CSV file, or else the shipped data set of that name."""
     from . import datasets, frames
+    from .errors import DataError
 
-    path: Any = arguments.data
-    if path in datasets.names() and not Path(path).is_file():
-        path = datasets.path(path)
-    return frames.read_csv(path, factors=arguments.factor, na=arguments.na)
+    name = arguments.data
+    if name not in datasets.names() or Path(name).is_file():
+        return frames.read_csv(name, factors=arguments.factor, na=arguments.na)
+    if arguments.factor or arguments.na:
+        raise DataError(
+            f"--factor and --na are for CSV files, and {name!r} is a shipped data set; "
+            "write factor(column) in the formula"
+        )
+    return datasets.load_dataset(name)
 
 
 def _posterior_record(post: "Posterior") -> dict[str, Any]:

@@ -1,14 +1,19 @@
 """Frozen nouns as JSON with the arrays set aside, and back; nothing else can be made from it."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
 
 class Encoder:
-    """Turns dataclasses, named and plain tuples, dicts, texts, numbers and arrays into JSON.
+    """Turns dataclasses, tuples, dicts, texts, numbers and arrays into what JSON can hold.
+
+    Parameters
+    ----------
+    nouns : iterable of type
+        The dataclasses that may be met: those that the `Decoder` will be given.
 
     Attributes
     ----------
@@ -16,7 +21,8 @@ class Encoder:
         The arrays met so far, by the name that stands for them in the JSON.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, nouns: Iterable[type]) -> None:
+        self.nouns = tuple(nouns)
         self.arrays: dict[str, np.ndarray] = {}
 
     def encode(self, value: Any) -> Any:
@@ -39,26 +45,10 @@ class Encoder:
             return {type(value).__name__: [self.encode(item) for item in value]}
         if isinstance(value, Mapping):
             return {"dict": [[self.encode(k), self.encode(v)] for k, v in value.items()]}
-        if names := _fields(value):
-            content = {name: self.encode(getattr(value, name)) for name in names}
+        if type(value) in self.nouns:
+            content = {f.name: self.encode(getattr(value, f.name)) for f in fields(value)}
             return {"noun": type(value).__name__, "fields": content}
         raise TypeError(f"a {type(value).__name__} cannot be saved: {value!r}")
-
-
-def is_noun(kind: Any) -> bool:
-    """Whether a class is a dataclass or a NamedTuple."""
-    return isinstance(kind, type) and (
-        is_dataclass(kind) or (issubclass(kind, tuple) and hasattr(kind, "_fields"))
-    )
-
-
-def _fields(value: Any) -> tuple[str, ...]:
-    """Return what a noun is made from; nothing for anything else."""
-    if not is_noun(type(value)):
-        return ()
-    if isinstance(value, tuple):
-        return tuple(type(value).__annotations__)
-    return tuple(field.name for field in fields(value) if field.init)
 
 
 class Decoder:
@@ -68,15 +58,13 @@ class Decoder:
     ----------
     arrays : mapping of str to array
         The arrays that the JSON names.
-    nouns : mapping of str to callable
-        The classes that may be made, by name.
+    nouns : iterable of type
+        The dataclasses that may be made.
     """
 
-    def __init__(
-        self, arrays: Mapping[str, np.ndarray], nouns: Mapping[str, Callable[..., Any]]
-    ) -> None:
+    def __init__(self, arrays: Mapping[str, np.ndarray], nouns: Iterable[type]) -> None:
         self.arrays = arrays
-        self.nouns = nouns
+        self.nouns = {noun.__name__: noun for noun in nouns}
 
     def decode(self, value: Any) -> Any:
         """Return the value that was encoded.

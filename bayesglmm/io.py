@@ -20,10 +20,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from . import arviz_form, design, model, priors
-from .codec import Decoder, Encoder, is_noun
+from . import arviz_form, priors
+from .codec import Decoder, Encoder
+from .coding import Frozen
+from .design import Design, Response
 from .errors import LoadError
+from .groups import Factor, Term
+from .model import restore
 from .posterior import Posterior, Run
+from .prior_defaults import Priors, TermPrior
 
 if TYPE_CHECKING:
     import h5py
@@ -34,6 +39,11 @@ MARK = b"bayesglmm sha256 "
 TRAILER = len(MARK) + 64  # the mark, then 64 hexadecimal digits
 BLOCK = 1 << 20  # bytes hashed at a time
 OWN = "bayesglmm"  # the group of what only this package reads
+# What a model is made of; nothing else is ever made from a file.
+NOUNS = (
+    *(Design, Response, Factor, Term, Frozen, Priors, TermPrior),
+    *dict.fromkeys((*priors.COEFFICIENT_PRIORS, *priors.POSITIVE_PRIORS, *priors.MATRIX_PRIORS)),
+)
 KINDS = "biuf"  # of the arrays that are read: booleans, integers, floats
 
 
@@ -119,7 +129,7 @@ def _replacing(path: Path, force: bool) -> Iterator[Path]:
 def _write(post: Posterior, path: Path) -> None:
     import h5netcdf
 
-    encoder = Encoder()
+    encoder = Encoder(NOUNS)
     spec = {
         "format": FORMAT,
         "model": encoder.encode(post.model.saved()),
@@ -198,21 +208,11 @@ def _read(path: Path) -> Posterior:
         if spec["format"] > FORMAT:
             raise LoadError(f"{path} was saved by a newer version; upgrade bayesglmm to read it")
         theta = arrays.pop("theta")
-        restored = model.restore(Decoder(arrays, _nouns()).decode(spec["model"]))
+        restored = restore(Decoder(arrays, NOUNS).decode(spec["model"]))
         values, stats = arviz_form.read(
             restored, spec["stats"], lambda group, name: _array(file[group], name, size)
         )
     return Posterior(restored, values, stats, theta, Run(**spec["run"]))
-
-
-def _nouns() -> dict[str, type]:
-    """Return the classes a saved model is made of: frozen data, without effects when made."""
-    return {
-        name: value
-        for module in (design, model, priors)
-        for name, value in vars(module).items()
-        if is_noun(value)
-    }
 
 
 def _array(group: "h5py.Group", name: str, size: int) -> np.ndarray:

@@ -217,7 +217,7 @@ REFERENCES = [
     Reference(
         "epil",
         "posteriors/epil1__brms_gold.json",
-        lambda: csv("epil"),
+        lambda: bg.load_dataset("epil"),
         "y ~ lbase*trt + lage + V4 + (1|subject)",
         "poisson",
         epil_priors,

@@ -54,7 +54,8 @@ def test_a_csv_file_and_the_shipped_data_give_the_same_draws(capsys, tmp_path):
     bg.load_dataset("epilepsy").to_csv(path, index=False)
     results = []
     for data in ("epilepsy", path):
-        code, out, _ = run(capsys, "sample", data, *SEIZURES[2:], *SHORT, "--json")
+        formula = ["seizures ~ visit + (1|id)", "--family", "poisson"]
+        code, out, _ = run(capsys, "sample", data, *formula, *SHORT, "--json")
         results.append((code, json.loads(out)["summary"]))
     assert results[0] == results[1]
 
@@ -119,7 +120,7 @@ BAD = {
     "prior scale": (["epilepsy", "seizures ~ treat", "--prior", "b=normal(0,-1)"], "-1"),
     "prior name": (["epilepsy", "seizures ~ treat", "--prior", "b=gauss(0,1)"], "gauss"),
     "prior key": (["epilepsy", "seizures ~ treat", "--prior", "nobody=normal(0,1)"], "nobody"),
-    "factor": (["epilepsy", "seizures ~ treat", "--factor", "nobody"], "nobody"),
+    "factor": (["epilepsy", "seizures ~ treat", "--factor", "visit"], "factor(column)"),
     "draws": (["epilepsy", "seizures ~ treat", "--draws", "0"], "draws"),
     "chains": (["epilepsy", "seizures ~ treat", "--chains", "0"], "chains"),
     "seed": (["epilepsy", "seizures ~ treat", "--seed", "-1"], "seed"),

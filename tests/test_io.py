@@ -237,16 +237,37 @@ def test_the_codec_makes_what_it_was_given():
         3: ("a", None, True, 1.5, float("inf")),
         "list": [np.arange(3, dtype=np.int32), np.array([[1.5]])],
     }
-    encoder = Encoder()
+    encoder = Encoder([bg.Normal])
     text = json.dumps(encoder.encode(value))
-    made = Decoder(encoder.arrays, {"Normal": bg.Normal}).decode(json.loads(text))
+    made = Decoder(encoder.arrays, [bg.Normal]).decode(json.loads(text))
     assert made["prior"] == value["prior"]
     assert made[3] == value[3]
     assert made["list"][0].dtype == np.int32
     np.testing.assert_array_equal(made["list"][1], [[1.5]])
 
 
-@pytest.mark.parametrize("value", [len, object(), {1, 2}, np.array(["text"])])
+@pytest.mark.parametrize("value", [len, object(), {1, 2}, np.array(["text"]), bg.Normal(0, 1)])
 def test_the_codec_refuses_what_it_could_not_make_again(value):
     with pytest.raises(TypeError, match="cannot be saved"):
-        Encoder().encode(value)
+        Encoder([bg.LKJ]).encode(value)
+
+
+def test_a_loaded_model_codes_new_data_alike(tmp_path):
+    rng = np.random.default_rng(8)
+    data = {"y": rng.normal(size=30), "x": rng.normal(size=30), "f": ["a", "b", "c"] * 10}
+    model = bg.glmm("y ~ poly(x, 2) + bs(x, 4) + scale(x):f", data)
+    shape = (2, 10)
+    values = {
+        "beta": rng.normal(size=(*shape, len(model.names.fixed))),
+        "sd": np.empty((*shape, 0)),
+        "cor": np.empty((*shape, 0)),
+        "sigma": rng.uniform(size=shape),
+        "u": {},
+    }
+    run = Run("nuts", "no random effects", 1, 10, 1, {}, versions={"bayesglmm": "0.1.0"})
+    Posterior(model, values, {}, rng.normal(size=(*shape, 9)), run).save(tmp_path / "fit.nc")
+    loaded = bg.load(tmp_path / "fit.nc")
+    new = {"x": data["x"][:6][::-1], "f": list("cabbac")}
+    expected = model.design.new_data(new)
+    np.testing.assert_array_equal(loaded.model.design.new_data(new).X, expected.X)
+    assert loaded.values["sd"].shape == (*shape, 0) and loaded.values["u"] == {}

@@ -38,7 +38,7 @@ def abortion() -> pd.DataFrame:
 
 
 def epil() -> pd.DataFrame:
-    data = csv("epil")
+    data = bg.load_dataset("epil")
     return data.assign(
         vis=(2 * data.period - 5) / 10,
         lb=np.log(data.base / 4),
