@@ -254,8 +254,9 @@ def test_the_codec_refuses_what_it_could_not_make_again(value):
 
 def test_a_loaded_model_codes_new_data_alike(tmp_path):
     rng = np.random.default_rng(8)
-    data = {"y": rng.normal(size=30), "x": rng.normal(size=30), "f": ["a", "b", "c"] * 10}
-    model = bg.glmm("y ~ poly(x, 2) + bs(x, 4) + scale(x):f", data)
+    x, v = rng.normal(size=(2, 30))
+    data = {"y": rng.normal(size=30), "x": x, "v": v, "f": ["a", "b", "c"] * 10}
+    model = bg.glmm("y ~ poly(x, 2) + bs(v, 4) + scale(exp(v)):f", data)
     shape = (2, 10)
     values = {
         "beta": rng.normal(size=(*shape, len(model.names.fixed))),
@@ -267,7 +268,7 @@ def test_a_loaded_model_codes_new_data_alike(tmp_path):
     run = Run("nuts", "no random effects", 1, 10, 1, {}, versions={"bayesglmm": "0.1.0"})
     Posterior(model, values, {}, rng.normal(size=(*shape, 9)), run).save(tmp_path / "fit.nc")
     loaded = bg.load(tmp_path / "fit.nc")
-    new = {"x": data["x"][:6][::-1], "f": list("cabbac")}
+    new = {"x": x[5::-1], "v": v[5::-1], "f": list("cabbac")}
     expected = model.design.new_data(new)
     np.testing.assert_array_equal(loaded.model.design.new_data(new).X, expected.X)
     assert loaded.values["sd"].shape == (*shape, 0) and loaded.values["u"] == {}

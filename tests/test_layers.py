@@ -41,6 +41,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "priors",
             "prior_density",
             "covariance",
+            "covariance_prior",
             "lanes",
             "layout",
             "density",
@@ -70,7 +71,7 @@ UPWARD = {("model", "bayesglmm.sampling.sample")}
 # Libraries that only some modules may import, at top level or inside a function.
 CONFINED = {
     "numba": {"_jit"},
-    "llvmlite": {"_jit"},
+    "llvmlite": {"_jit", "_simd"},
     "pandas": LAYERS["data"][0] | {"tables"},
     "narwhals": LAYERS["data"][0],
     "polars": LAYERS["data"][0],
