@@ -345,8 +345,8 @@ class HuangWand(_Prior):
         if isinstance(values, list):
             if not values:
                 raise PriorError("HuangWand: scale is empty")
-            scales = tuple(HalfStudentT(self.df, v).scale for v in values)
-            object.__setattr__(self, "scale", scales)
+            # Each is checked as a prior of one effect is.
+            object.__setattr__(self, "scale", tuple(HuangWand(v, self.df).scale for v in values))
         else:
             object.__setattr__(self, "scale", self._number("scale"))
 
