@@ -213,7 +213,7 @@ def sd_power(cov, block):
 
 @kernel
 def psi_logdensity(cov, psi, L):
-    """log p(psi), with L filled from psi."""
+    """Log density of psi, with L filled from psi."""
     value = 0.0
     for e in range(psi.size):
         k = cov.row[e]

@@ -38,7 +38,7 @@ class _Prior:
             raise PriorError(f"{type(self).__name__}: {name} must be a number, got {value!r}")
         if not math.isfinite(value):
             raise PriorError(f"{type(self).__name__}: {name} must be finite, got {value}")
-        if name in self.positive and not value > 0:
+        if name in self.positive and not float(value) > 0.0:
             raise PriorError(f"{type(self).__name__}: {name} must be positive, got {value}")
         return float(value)
 
@@ -480,7 +480,7 @@ def _matrix(prior: Any, value: Any) -> float | tuple[tuple[float, ...], ...]:
     name = type(prior).__name__
     rows = _listed(value)
     if not isinstance(rows, list):
-        if isinstance(rows, bool) or not isinstance(rows, Real) or not 0 < rows < math.inf:
+        if isinstance(rows, bool) or not isinstance(rows, Real) or not 0.0 < float(rows) < math.inf:
             raise PriorError(f"{name}: scale must be a positive number or a matrix, got {value!r}")
         return float(rows)
     q = len(rows)

@@ -1,7 +1,7 @@
 """What y is: one file per family, scalar functions of one row, ``define(...)`` as its last line.
 
 A new family is one file here and one name in the import below; a user's own module needs only
-``define``. Compiled code gets at a family through ``bind``, a loop over rows of one fixed signature.
+``define``. Compiled code gets at a family through ``bind``, a loop over rows of one signature.
 """
 
 from . import bernoulli, binomial, gaussian, poisson

@@ -5,6 +5,7 @@ is its type. ``loglik(marker, ...)`` and the others below find the pair's scalar
 type while a caller is compiled, so that they are inlined into its loops.
 """
 
+from collections import namedtuple
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -180,9 +181,9 @@ def define(
     links.get(link)
     if (dispersion is None) != (dispersion_score is None):
         raise ValueError(f"family {name!r}: give both dispersion and dispersion_score, or neither")
-    marker = marker or NamedTuple(f"{name}_{link}", [])  # type: ignore[misc]
+    kind: Any = marker or namedtuple(f"{name}_{link}", ())
     curvature = _compiled(curvature or weight)
-    SCALARS[marker] = Scalars(
+    SCALARS[kind] = Scalars(
         _compiled(loglik),
         _compiled(score),
         _compiled(weight),
@@ -190,7 +191,7 @@ def define(
         _compiled(slope or _difference(curvature)),
         _compiled(dispersion_score or _no_dispersion),
     )
-    return register(Family(name, link, dispersion, marker(), prepare, draw))
+    return register(Family(name, link, dispersion, kind(), prepare, draw))
 
 
 def register(family: Family) -> Family:

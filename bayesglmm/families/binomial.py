@@ -1,6 +1,6 @@
-"""Successes in trials: ``y ~ Binomial(trials, p)``; in sufficient form ``y log p + (w-y) log(1-p)``.
+"""Successes in trials: ``y ~ Binomial(trials, p)``.
 
-w is trials times weight, y successes times weight. Successes and failures never meet in one
+A row is ``y log p + (w - y) log(1 - p)``: w is trials times weight, y successes times weight. Successes and failures never meet in one
 difference of nearly equal numbers, so that the tails keep their relative accuracy.
 """
 
@@ -51,13 +51,13 @@ def draw(rng, mu, phi, trials):
 
 
 @simd
-def logit_loglik(y, w, eta, phi):
+def _logit_loglik(y, w, eta, phi):
     linear = (y - w) * eta if eta > 0.0 else y * eta
     return linear - w * log1p_unit(exp(-abs(eta)))
 
 
 @simd
-def logit_score(y, w, eta, phi):
+def _logit_score(y, w, eta, phi):
     small = exp(-abs(eta))
     failures = w - y
     up = y * small - failures if eta > 0.0 else y - failures * small
@@ -65,14 +65,14 @@ def logit_score(y, w, eta, phi):
 
 
 @simd
-def logit_weight(y, w, eta, phi):
+def _logit_weight(y, w, eta, phi):
     small = exp(-abs(eta))
     whole = 1.0 + small
     return w * small / (whole * whole)
 
 
 @simd
-def logit_slope(y, w, eta, phi):
+def _logit_slope(y, w, eta, phi):
     small = exp(-abs(eta))
     whole = 1.0 + small
     turn = w * small * (1.0 - small) / (whole * whole * whole)
@@ -80,7 +80,7 @@ def logit_slope(y, w, eta, phi):
 
 
 @simd
-def probit_loglik(y, w, eta, phi):
+def _probit_loglik(y, w, eta, phi):
     failures = w - y
     up = y * log_ndtr(eta) if y > 0.0 else 0.0
     down = failures * log_ndtr(-eta) if failures > 0.0 else 0.0
@@ -88,28 +88,28 @@ def probit_loglik(y, w, eta, phi):
 
 
 @simd
-def probit_score(y, w, eta, phi):
+def _probit_score(y, w, eta, phi):
     up, _, _ = normal_hazard(eta)
     down, _, _ = normal_hazard(-eta)
     return y * up - (w - y) * down
 
 
 @simd
-def probit_weight(y, w, eta, phi):
+def _probit_weight(y, w, eta, phi):
     up, _, _ = normal_hazard(eta)
     down, _, _ = normal_hazard(-eta)
     return w * up * down
 
 
 @simd
-def probit_curvature(y, w, eta, phi):
+def _probit_curvature(y, w, eta, phi):
     up, up_excess, _ = normal_hazard(eta)
     down, down_excess, _ = normal_hazard(-eta)
     return y * up * up_excess + (w - y) * down * down_excess
 
 
 @simd
-def probit_slope(y, w, eta, phi):
+def _probit_slope(y, w, eta, phi):
     _, _, up_turn = normal_hazard(eta)
     _, _, down_turn = normal_hazard(-eta)
     return y * up_turn - (w - y) * down_turn
@@ -131,14 +131,14 @@ def _log_success(eta):
 
 @simd
 def _pull(rate):
-    """d log p / d eta = rate / (e^rate - 1), for rate <= LARGEST_RATE."""
+    """Derivative of log p, rate / (e^rate - 1), for rate <= LARGEST_RATE."""
     quotient = rate * exp(-rate) / -expm1(-rate)
     return quotient if rate > 0.0 else 1.0
 
 
 @simd
 def _lag(rate):
-    """rate / (1 - e^-rate) - 1, which loses nothing near 0."""
+    """The function rate / (1 - e^-rate) - 1, which loses nothing near 0."""
     t = rate * rate
     series = t * (1.0 / 47900160.0)
     series = t * (series - 1.0 / 1209600.0)
@@ -150,7 +150,7 @@ def _lag(rate):
 
 
 @simd
-def cloglog_loglik(y, w, eta, phi):
+def _cloglog_loglik(y, w, eta, phi):
     failures = w - y
     up = y * _log_success(eta) if y > 0.0 else 0.0
     down = failures * exp(eta) if failures > 0.0 else 0.0
@@ -158,7 +158,7 @@ def cloglog_loglik(y, w, eta, phi):
 
 
 @simd
-def cloglog_score(y, w, eta, phi):
+def _cloglog_score(y, w, eta, phi):
     failures = w - y
     rate = exp(eta)
     down = failures * rate if failures > 0.0 else 0.0
@@ -166,13 +166,13 @@ def cloglog_score(y, w, eta, phi):
 
 
 @simd
-def cloglog_weight(y, w, eta, phi):
+def _cloglog_weight(y, w, eta, phi):
     rate = min(exp(eta), LARGEST_RATE)
     return w * rate * _pull(rate)
 
 
 @simd
-def cloglog_curvature(y, w, eta, phi):
+def _cloglog_curvature(y, w, eta, phi):
     failures = w - y
     rate = exp(eta)
     down = failures * rate if failures > 0.0 else 0.0
@@ -181,7 +181,7 @@ def cloglog_curvature(y, w, eta, phi):
 
 
 @simd
-def cloglog_slope(y, w, eta, phi):
+def _cloglog_slope(y, w, eta, phi):
     failures = w - y
     rate = exp(eta)
     down = failures * rate if failures > 0.0 else 0.0
@@ -194,10 +194,10 @@ PAIRS = (
     define(
         "binomial",
         "logit",
-        loglik=logit_loglik,
-        score=logit_score,
-        weight=logit_weight,
-        slope=logit_slope,
+        loglik=_logit_loglik,
+        score=_logit_score,
+        weight=_logit_weight,
+        slope=_logit_slope,
         prepare=prepare,
         draw=draw,
         marker=BinomialLogit,
@@ -205,11 +205,11 @@ PAIRS = (
     define(
         "binomial",
         "probit",
-        loglik=probit_loglik,
-        score=probit_score,
-        weight=probit_weight,
-        curvature=probit_curvature,
-        slope=probit_slope,
+        loglik=_probit_loglik,
+        score=_probit_score,
+        weight=_probit_weight,
+        curvature=_probit_curvature,
+        slope=_probit_slope,
         prepare=prepare,
         draw=draw,
         marker=BinomialProbit,
@@ -217,11 +217,11 @@ PAIRS = (
     define(
         "binomial",
         "cloglog",
-        loglik=cloglog_loglik,
-        score=cloglog_score,
-        weight=cloglog_weight,
-        curvature=cloglog_curvature,
-        slope=cloglog_slope,
+        loglik=_cloglog_loglik,
+        score=_cloglog_score,
+        weight=_cloglog_weight,
+        curvature=_cloglog_curvature,
+        slope=_cloglog_slope,
         prepare=prepare,
         draw=draw,
         marker=BinomialCloglog,

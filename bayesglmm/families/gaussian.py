@@ -27,74 +27,74 @@ def draw(rng, mu, phi, trials):
 
 
 @simd
-def identity_loglik(y, w, eta, phi):
+def _identity_loglik(y, w, eta, phi):
     z = (y - eta) / phi
     return -w * (log(phi) + 0.5 * z * z)
 
 
 @simd
-def identity_score(y, w, eta, phi):
+def _identity_score(y, w, eta, phi):
     return w * (y - eta) / (phi * phi)
 
 
 @simd
-def identity_weight(y, w, eta, phi):
+def _identity_weight(y, w, eta, phi):
     return w / (phi * phi)
 
 
 @simd
-def identity_slope(y, w, eta, phi):
+def _identity_slope(y, w, eta, phi):
     return 0.0
 
 
 @simd
-def identity_dispersion_score(y, w, eta, phi):
+def _identity_dispersion_score(y, w, eta, phi):
     z = (y - eta) / phi
     return w * (z * z - 1.0)
 
 
 @simd
-def log_loglik(y, w, eta, phi):
-    return identity_loglik(y, w, exp(eta), phi)
+def _log_loglik(y, w, eta, phi):
+    return _identity_loglik(y, w, exp(eta), phi)
 
 
 @simd
-def log_score(y, w, eta, phi):
+def _log_score(y, w, eta, phi):
     mu = exp(eta)
     return w * (y - mu) * mu / (phi * phi)
 
 
 @simd
-def log_weight(y, w, eta, phi):
+def _log_weight(y, w, eta, phi):
     mu = exp(eta)
     return w * mu * mu / (phi * phi)
 
 
 @simd
-def log_curvature(y, w, eta, phi):
+def _log_curvature(y, w, eta, phi):
     mu = exp(eta)
     return w * mu * (2.0 * mu - y) / (phi * phi)
 
 
 @simd
-def log_slope(y, w, eta, phi):
+def _log_slope(y, w, eta, phi):
     mu = exp(eta)
     return w * mu * (4.0 * mu - y) / (phi * phi)
 
 
 @simd
-def log_dispersion_score(y, w, eta, phi):
-    return identity_dispersion_score(y, w, exp(eta), phi)
+def _log_dispersion_score(y, w, eta, phi):
+    return _identity_dispersion_score(y, w, exp(eta), phi)
 
 
 define(
     "gaussian",
     "identity",
-    loglik=identity_loglik,
-    score=identity_score,
-    weight=identity_weight,
-    slope=identity_slope,
-    dispersion_score=identity_dispersion_score,
+    loglik=_identity_loglik,
+    score=_identity_score,
+    weight=_identity_weight,
+    slope=_identity_slope,
+    dispersion_score=_identity_dispersion_score,
     dispersion="sigma",
     prepare=prepare,
     draw=draw,
@@ -103,12 +103,12 @@ define(
 define(
     "gaussian",
     "log",
-    loglik=log_loglik,
-    score=log_score,
-    weight=log_weight,
-    curvature=log_curvature,
-    slope=log_slope,
-    dispersion_score=log_dispersion_score,
+    loglik=_log_loglik,
+    score=_log_score,
+    weight=_log_weight,
+    curvature=_log_curvature,
+    slope=_log_slope,
+    dispersion_score=_log_dispersion_score,
     dispersion="sigma",
     prepare=prepare,
     draw=draw,

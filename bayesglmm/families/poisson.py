@@ -34,77 +34,77 @@ def draw(rng, mu, phi, trials):
 
 
 @simd
-def log_loglik(y, w, eta, phi):
+def _log_loglik(y, w, eta, phi):
     return y * eta - w * exp(eta)
 
 
 @simd
-def log_score(y, w, eta, phi):
+def _log_score(y, w, eta, phi):
     return y - w * exp(eta)
 
 
 @simd
-def log_weight(y, w, eta, phi):
+def _log_weight(y, w, eta, phi):
     return w * exp(eta)
 
 
 @simd
-def identity_loglik(y, w, eta, phi):
+def _identity_loglik(y, w, eta, phi):
     return y * log(eta) - w * eta if eta > 0.0 else -INF
 
 
 @simd
-def identity_score(y, w, eta, phi):
+def _identity_score(y, w, eta, phi):
     return y / eta - w
 
 
 @simd
-def identity_weight(y, w, eta, phi):
+def _identity_weight(y, w, eta, phi):
     return w / eta
 
 
 @simd
-def identity_curvature(y, w, eta, phi):
+def _identity_curvature(y, w, eta, phi):
     return y / (eta * eta)
 
 
 @simd
-def identity_slope(y, w, eta, phi):
+def _identity_slope(y, w, eta, phi):
     return -2.0 * y / (eta * eta * eta)
 
 
 @simd
-def sqrt_loglik(y, w, eta, phi):
+def _sqrt_loglik(y, w, eta, phi):
     return 2.0 * y * log(eta) - w * eta * eta if eta > 0.0 else -INF
 
 
 @simd
-def sqrt_score(y, w, eta, phi):
+def _sqrt_score(y, w, eta, phi):
     return 2.0 * (y / eta - w * eta)
 
 
 @simd
-def sqrt_weight(y, w, eta, phi):
+def _sqrt_weight(y, w, eta, phi):
     return 4.0 * w
 
 
 @simd
-def sqrt_curvature(y, w, eta, phi):
+def _sqrt_curvature(y, w, eta, phi):
     return 2.0 * (y / (eta * eta) + w)
 
 
 @simd
-def sqrt_slope(y, w, eta, phi):
+def _sqrt_slope(y, w, eta, phi):
     return -4.0 * y / (eta * eta * eta)
 
 
 define(
     "poisson",
     "log",
-    loglik=log_loglik,
-    score=log_score,
-    weight=log_weight,
-    slope=log_weight,
+    loglik=_log_loglik,
+    score=_log_score,
+    weight=_log_weight,
+    slope=_log_weight,
     prepare=prepare,
     draw=draw,
     marker=PoissonLog,
@@ -112,11 +112,11 @@ define(
 define(
     "poisson",
     "identity",
-    loglik=identity_loglik,
-    score=identity_score,
-    weight=identity_weight,
-    curvature=identity_curvature,
-    slope=identity_slope,
+    loglik=_identity_loglik,
+    score=_identity_score,
+    weight=_identity_weight,
+    curvature=_identity_curvature,
+    slope=_identity_slope,
     prepare=prepare,
     draw=draw,
     marker=PoissonIdentity,
@@ -124,11 +124,11 @@ define(
 define(
     "poisson",
     "sqrt",
-    loglik=sqrt_loglik,
-    score=sqrt_score,
-    weight=sqrt_weight,
-    curvature=sqrt_curvature,
-    slope=sqrt_slope,
+    loglik=_sqrt_loglik,
+    score=_sqrt_score,
+    weight=_sqrt_weight,
+    curvature=_sqrt_curvature,
+    slope=_sqrt_slope,
     prepare=prepare,
     draw=draw,
     marker=PoissonSqrt,
