@@ -201,7 +201,8 @@ class _Reader:
         elif _is_number(term, "0"):
             products.pop(frozenset(), None)
         else:
-            products.update(self.expand(term))
+            for key, product in self.expand(term).items():
+                products.setdefault(key, product)
             if len(products) > MAX_TERMS:
                 raise self.fail(f"the formula has more than {MAX_TERMS:,} terms", term)
 
@@ -276,9 +277,10 @@ class _Reader:
             return self.basis(node)
         if node.function == "offset":
             raise self.fail("offset() has to be a term of its own, joined by +", node)
+        self.numeric(node)
         if not names(node):
             raise self.fail("this term uses no column of the data", node)
-        return self.numeric(node)
+        return node
 
     def categorical(self, node: Call) -> Call:
         wants_level = node.function == "ref"

@@ -1,0 +1,249 @@
+"""Formulas: what they mean, what is refused, and that nothing in them is ever run."""
+
+import random
+import time
+import warnings
+
+import pandas as pd
+import pytest
+
+from bayesglmm.design import build
+from bayesglmm.errors import DataError, FormulaError
+from bayesglmm.expressions import parse
+from bayesglmm.formula import read
+
+
+def products(formula: str) -> list[str]:
+    return [":".join(map(str, product)) or "1" for product in read(formula).products]
+
+
+@pytest.mark.parametrize(
+    ("right", "expected"),
+    {
+        "x": "1 x",
+        "0 + x": "x",
+        "x - 1": "x",
+        "-1 + x": "x",
+        "x + 0 + 1": "1 x",
+        "1": "1",
+        "a * b": "1 a b a:b",
+        "a:b + a": "1 a a:b",
+        "a * b - a:b": "1 a b",
+        "a / b": "1 a a:b",
+        "a / b / c": "1 a a:b a:b:c",
+        "(a + b):c": "1 a:c b:c",
+        "(a + b + c)^2": "1 a b c a:b a:c b:c",
+        "(a + b)**2 - a": "1 b a:b",
+        "a:b + b:a": "1 a:b",
+        "a * b * c - a:b:c": "1 a b c a:b a:c b:c",
+        "(a + b) * log(c)": "1 a b log(c) a:log(c) b:log(c)",
+        "I(a^2 - 2*a)": "1 I(a^2 - 2 * a)",
+        "log(a+1)": "1 log(a + 1)",
+        "`a b` + `k``k`": "1 `a b` `k``k`",
+        "bs(a, df=5) + poly(b, 2)": "1 bs(a, df = 5) poly(b, 2)",
+    }.items(),
+)
+def test_right_side_is_a_set_of_products_in_the_order_of_r(right, expected):
+    assert " ".join(products(f"y ~ {right}")) == expected
+
+
+@pytest.mark.parametrize(
+    ("bar", "expected"),
+    {
+        "(1|g)": [("g", "1", True)],
+        "(x|g)": [("g", "1 x", True)],
+        "(x||g)": [("g", "1 x", False)],
+        "(0+x|g)": [("g", "x", True)],
+        "(x-1|g)": [("g", "x", True)],
+        "(1|a/b)": [("a", "1", True), ("a:b", "1", True)],
+        "(1|a:b)": [("a:b", "1", True)],
+        "(1|a/b/c)": [("a", "1", True), ("a:b", "1", True), ("a:b:c", "1", True)],
+        "(1|a/(b/c))": [("a", "1", True), ("a:b", "1", True), ("a:b:c", "1", True)],
+        "((x*w|g))": [("g", "1 x w x:w", True)],
+        "(poly(x, 2)|factor(g))": [("g", "1 poly(x, 2)", True)],
+    }.items(),
+)
+def test_bars(bar, expected):
+    found = [
+        (
+            ":".join(b.group),
+            " ".join(":".join(map(str, p)) or "1" for p in b.products),
+            b.correlated,
+        )
+        for b in read(f"y ~ 1 + {bar}").bars
+    ]
+    assert found == expected
+
+
+def test_responses():
+    part = read("y | trials(n) + weights(w) ~ x").response
+    assert (str(part.y), str(part.trials), str(part.weights)) == ("y", "n", "w")
+    assert str(read("cbind(s, f) ~ x").response.trials) == "s + f"
+    assert str(read("prop(s, n) ~ x").response.trials) == "n"
+    assert read("log(y) ~ x").response.name == "log(y)"
+    assert str(read("y | trials(20) ~ x").response.trials) == "20"
+
+
+def test_columns_used():
+    formula = read("y | trials(n) ~ log(x) * f + offset(log(t)) + (w | a/b)")
+    assert formula.columns() == ["y", "n", "x", "f", "t", "w", "a", "b"]
+    assert formula.columns(with_response=False) == ["x", "f", "t", "w", "a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("formula", "position", "word"),
+    [
+        ("y ~ x + (1|g", 8, "not closed"),
+        ("y ~ x @ g", 6, "'@'"),
+        ("y ~ foo(x)", 4, "'foo' is not allowed"),
+        ("y ~ log(x, 2)", 4, "one argument"),
+        ("y ~ 2 * x", 4, "I(...)"),
+        ('y ~ x + "a"', 8, "quotes"),
+        ("y ~ x*(1|g)", 8, "term of its own"),
+        ("y ~ x + 1|g", 9, "brackets"),
+        ("y ~ x:offset(t)", 6, "term of its own"),
+        ("y ~ log(factor(x))", 8, "inside arithmetic"),
+        ("y ~ log(cbind(x, y))", 8, "left of ~"),
+        ("y ~ x ~ z", 2, "one column"),
+        ("y + 1 ~ x", 2, "one column"),
+        ("1 ~ x", 0, "column of the data"),
+        ("y | se(s) ~ x", 4, "trials(n)"),
+        ("y | trials(n) + trials(m) ~ x", 16, "twice"),
+        ("cbind(s) ~ x", 0, "cbind(successes, failures)"),
+        ("prop(s, n) | trials(n) ~ x", 0, "already"),
+        ("y ~ (offset(t)|g)", 5, "fixed effects"),
+        ("y ~ (0|g)", 6, "nothing left"),
+        ("y ~ ref(f)", 4, 'ref(f, "level")'),
+        ("y ~ poly(x, 2.5)", 12, "whole number"),
+        ("y ~ poly(x, raw=1)", 16, "degree"),
+        ("y ~ bs(x, df=4, 3)", 16, "without a name"),
+        ("y ~ I(x:z)", 7, "arithmetic"),
+        ("y ~ (a + b)^x", 12, "whole number"),
+        ("y ~ `x", 4, "backtick"),
+        ("y ~ 'x", 4, "quote"),
+        ("y ~ x x", 6, "unexpected"),
+        ("y ~ ()", 5, "expected"),
+        ("y ~ log(x", 7, "not closed"),
+        ("y ~ I(3)", 4, "no column"),
+        ("y ~ a:b:c:d:e:f:g:h:i", 19, "8 factors"),
+    ],
+)
+def test_errors_point_at_the_place(formula, position, word):
+    with pytest.raises(FormulaError) as caught:
+        read(formula)
+    error = caught.value
+    assert (error.formula, error.position) == (formula, position)
+    first, shown, caret = str(error).split("\n")
+    assert word in first
+    assert shown.strip() == formula
+    assert caret.index("^") - 4 == position
+
+
+def test_the_caret_of_a_long_formula_stays_near():
+    with pytest.raises(FormulaError) as caught:
+        read("y ~ " + "x + " * 5000 + "@")
+    assert max(map(len, str(caught.value).split("\n"))) < 130
+
+
+def test_long_is_not_deep():
+    names = [f"x{k}" for k in range(9000)]
+    assert len(read("y~" + "+".join(names)).products) == 9001
+
+
+def test_rendering_parses_to_itself():
+    for text in ("a + b - -c", "-(a + b)^2 * `x y`/3", "f(a, b = 2)", "a^b^c", "(a | b) ~ c || d"):
+        once = str(parse(text))
+        assert str(parse(once)) == once
+
+
+def test_not_a_text():
+    with pytest.raises(FormulaError, match="not int"):
+        read(3)
+
+
+# --- nothing is run ------------------------------------------------------------------------------
+
+ATTACKS = [
+    "I(__import__('os').system('touch {}'))",
+    "I(open('{}', 'w'))",
+    "log(__builtins__.open('{}', 'w'))",
+    "().__class__.__base__.__subclasses__()",
+    "(lambda: open('{}', 'w'))()",
+    "eval(\"open('{}', 'w')\")",
+    "`open('{}', 'w')`",
+    "I([open('{}', 'w') for x in (1,)])",
+    "x.__class__",
+    "f'{{open('{}', 'w')}}'",
+    "os.system('touch {}')",
+    "factor(open('{}', 'w'))",
+    "ref(f, \"open('{}', 'w')\")",
+    "poly(x, open('{}', 'w'))",
+    "(1 | open('{}', 'w'))",
+    "(exec(\"open('{}', 'w')\") | g)",
+    "offset(open('{}', 'w'))",
+]
+PIECES = [
+    *"~|+-*/:^(),=`'\"@%$#[]{}.;!&<> \n\t\\0123456789",
+    *("x", "f", "g", "y", "log(", "I(", "poly(", "bs(", "scale(", "factor(", "ref(", "offset("),
+    *("||", "**", "(1|g)", "(x||g)", "trials(", "weights(", "cbind(", "1e999", "9**9", "\0", "é"),
+    *("__import__", "eval(", "exec(", "open(", "lambda ", "getattr(", ".__class__", "os.system("),
+]
+
+
+def sentence(rng: random.Random, depth: int = 0) -> str:
+    """A text of the grammar, so that the fuzz gets past the reader and into the evaluation."""
+    if depth > 3 or rng.random() < 0.3:
+        return rng.choice(["x", "f", "g", "w", "1", "0", "2", "factor(x)", 'ref(f, "b")'])
+    inner = sentence(rng, depth + 1)
+    forms = [
+        "{}",
+        "({})",
+        "-{}",
+        "log({})",
+        "sqrt({})",
+        "exp({})",
+        "scale({})",
+        "center({})",
+        "I({})",
+    ]
+    forms += ["poly({}, 2)", "bs({}, df=4)", "abs({})", "offset({})", "({}|g)", "({}||f/g)"]
+    forms += [f"{{}} {op} {sentence(rng, depth + 1)}" for op in "+++-*:/^"]
+    return rng.choice(forms).format(inner)
+
+
+def test_ten_thousand_strings_run_nothing_and_end(tmp_path):
+    canary = tmp_path / "canary"
+    rng = random.Random(20261)
+    data = pd.DataFrame(
+        {
+            "y": [0.5, 1.0, 2.5, 3.0, 1.5, 0.7],
+            "x": range(1, 7),
+            "w": [0.1, -1.0, 0.3, 2.0, 0.0, 5.0],
+            "f": list("ababab"),
+            "g": list("aabbcc"),
+        }
+    )
+    attacks = [attack.format(canary) for attack in ATTACKS]
+    build("y ~ poly(x, 2)", data)  # formulaic is imported here
+    slowest = 0.0
+    accepted = 0
+    for k in range(10_000):
+        tokens = rng.choices(PIECES, k=rng.randrange(1, 30))
+        if k % 3 == 0:
+            tokens.insert(rng.randrange(len(tokens) + 1), rng.choice(attacks))
+        text = "".join(tokens) if k % 8 else sentence(rng)
+        if k % 2 == 0:
+            text = "y ~ " + text
+        if k < len(attacks):
+            text = "y ~ x + " + attacks[k]
+        start = time.perf_counter()
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                build(text, data)
+            accepted += 1
+        except (FormulaError, DataError):
+            pass
+        slowest = max(slowest, time.perf_counter() - start)
+    assert not canary.exists()
+    assert accepted > 250  # the generator does reach the evaluation
+    assert slowest < 1.0
