@@ -269,7 +269,7 @@ def test_trials(frame):
 def test_other_frames_give_the_same_design(frame):
     pl = pytest.importorskip("polars")
     pa = pytest.importorskip("pyarrow")
-    f = frame.assign(a=pd.Categorical(frame.a, categories=["r", "p", "q"]), t=frame.k > 1)
+    f = frame.assign(a=pd.Categorical(frame.a, categories=["r", "p", "q"]), t=frame.x > 0)
     formula = "y ~ x * a + factor(k) + t + (x | h/g)"
     expected = build(formula, f)
     columns = {name: f[name].astype(object if name == "a" else f[name].dtype) for name in f}
@@ -312,7 +312,7 @@ def test_missing_values_of_polars(frame):
 
 # --- new data ------------------------------------------------------------------------------------
 
-FROZEN = "y ~ scale(x) * a + poly(w, 2) + bs(x, df=4) + center(w) + offset(log(w)) + (scale(x)|h/g)"
+FROZEN = "y ~ scale(x) * a + poly(w, 2) + bs(g, df=4) + center(k) + offset(log(w)) + (scale(x)|h/g)"
 
 
 def test_new_data_get_the_same_columns(frame):
