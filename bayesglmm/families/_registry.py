@@ -181,7 +181,7 @@ def define(
     links.get(link)
     if (dispersion is None) != (dispersion_score is None):
         raise ValueError(f"family {name!r}: give both dispersion and dispersion_score, or neither")
-    kind: Any = marker or namedtuple(f"{name}_{link}", ())
+    kind: Any = marker or namedtuple(f"{name}_{link}", (), module="user")
     curvature = _compiled(curvature or weight)
     SCALARS[kind] = Scalars(
         _compiled(loglik),

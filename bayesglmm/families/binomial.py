@@ -1,7 +1,8 @@
 """Successes in trials: ``y ~ Binomial(trials, p)``.
 
-A row is ``y log p + (w - y) log(1 - p)``: w is trials times weight, y successes times weight. Successes and failures never meet in one
-difference of nearly equal numbers, so that the tails keep their relative accuracy.
+A row is ``y log p + (w - y) log(1 - p)``: w is trials times weight, y successes times weight.
+Successes and failures never meet in one difference of nearly equal numbers, so that the tails keep
+their relative accuracy.
 """
 
 import math

@@ -1,0 +1,222 @@
+"""Priors integrate to one, their slopes are derivatives, and wrong numbers are refused."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import integrate, stats
+
+from bayesglmm import priors
+from bayesglmm.errors import PriorError
+from bayesglmm.prior_density import prior_logpdf, prior_slope
+from bayesglmm.priors import (
+    LKJ,
+    PC,
+    Cauchy,
+    Exponential,
+    Flat,
+    GammaPrecision,
+    HalfCauchy,
+    HalfNormal,
+    HalfStudentT,
+    HuangWand,
+    InverseGammaVariance,
+    InverseWishart,
+    Laplace,
+    Normal,
+    StudentT,
+    Uniform,
+)
+
+REAL = (Normal(1.0, 2.5), StudentT(4.0, -1.0, 0.7), Cauchy(0.5, 2.0), Laplace(-0.3, 1.5))
+POSITIVE = (
+    HalfNormal(0.8),
+    HalfStudentT(3.0, 2.5),
+    HalfCauchy(1.3),
+    Exponential(0.7),
+    PC(1.0, 0.05),
+    GammaPrecision(1.5, 0.8),
+    InverseGammaVariance(2.0, 3.0),
+    Uniform(0.0, 4.0),
+)
+# The distribution that scipy has for each, by its own parameters.
+SCIPY = {
+    REAL[0]: stats.norm(1.0, 2.5),
+    REAL[1]: stats.t(4.0, -1.0, 0.7),
+    REAL[2]: stats.cauchy(0.5, 2.0),
+    REAL[3]: stats.laplace(-0.3, 1.5),
+    POSITIVE[0]: stats.halfnorm(scale=0.8),
+    POSITIVE[2]: stats.halfcauchy(scale=1.3),
+    POSITIVE[3]: stats.expon(scale=1 / 0.7),
+    POSITIVE[4]: stats.expon(scale=-1 / math.log(0.05)),
+    POSITIVE[7]: stats.uniform(0.0, 4.0),
+}
+scalars = pytest.mark.parametrize("prior", [*REAL, *POSITIVE], ids=str)
+
+
+def density(prior, x):
+    return math.exp(prior_logpdf(*prior.code(), x))
+
+
+@scalars
+def test_integrates_to_one(prior):
+    low = -np.inf if prior in REAL else 0.0
+    high = 4.0 if prior == Uniform(0.0, 4.0) else np.inf
+    middle = 0.9
+    total = sum(
+        integrate.quad(lambda x: density(prior, x), *part, epsabs=1e-10, limit=200)[0]
+        for part in ((low, middle), (middle, high))
+    )
+    assert total == pytest.approx(1.0, abs=1e-7)
+
+
+@pytest.mark.parametrize("prior", SCIPY, ids=str)
+@pytest.mark.parametrize("x", [0.01, 0.9, 3.7])
+def test_density_is_that_of_scipy(prior, x):
+    assert prior_logpdf(*prior.code(), x) == pytest.approx(SCIPY[prior].logpdf(x), rel=1e-12)
+
+
+@pytest.mark.parametrize("x", [0.3, 0.9, 3.7])
+def test_density_of_an_sd_whose_square_is_inverse_gamma(x):
+    want = stats.invgamma(2.0, scale=3.0).logpdf(x * x) + math.log(2.0 * x)
+    for prior in (InverseGammaVariance(2.0, 3.0), GammaPrecision(2.0, 3.0)):
+        assert prior_logpdf(*prior.code(), x) == pytest.approx(want, rel=1e-12)
+    precision = stats.gamma(2.0, scale=1 / 3.0).logpdf(x**-2) + math.log(2.0 * x**-3)
+    assert want == pytest.approx(precision, rel=1e-12)
+
+
+@scalars
+@pytest.mark.parametrize("x", [0.05, 0.9, 3.7])
+def test_slope_is_the_derivative(prior, x):
+    code, step = prior.code(), 1e-6 * x
+    difference = prior_logpdf(*code, x + step) - prior_logpdf(*code, x - step)
+    assert prior_slope(*code, x) == pytest.approx(difference / (2 * step), rel=1e-6, abs=1e-8)
+
+
+@scalars
+def test_compiled_as_python(prior):
+    for function in (prior_logpdf, prior_slope):
+        plain = getattr(function, "py_func", function)
+        assert function(*prior.code(), 1.2) == pytest.approx(plain(*prior.code(), 1.2), rel=1e-14)
+
+
+@pytest.mark.parametrize("prior", POSITIVE[:-1], ids=str)
+def test_no_density_at_zero_and_below(prior):
+    assert prior_logpdf(*prior.code(), 0.0) == prior_logpdf(*prior.code(), -1.0) == -np.inf
+
+
+def test_uniform_and_flat():
+    assert prior_logpdf(*Uniform(1.0, 3.0).code(), 0.9) == -np.inf
+    assert prior_logpdf(*Uniform(0.0, math.inf).code(), 1e6) == 0.0
+    assert prior_logpdf(*Flat().code(), -1e6) == prior_slope(*Flat().code(), 2.0) == 0.0
+
+
+def test_pc_means_what_it_says():
+    tail = integrate.quad(lambda x: density(PC(1.7, 0.03), x), 1.7, np.inf)[0]
+    assert tail == pytest.approx(0.03, rel=1e-8)
+
+
+@scalars
+def test_draws_follow_the_density(prior):
+    draws = np.sort(prior.draw(np.random.default_rng(17), 2000))
+    low = -np.inf if prior in REAL else 0.0
+    cuts = np.quantile(draws, np.linspace(0.1, 0.9, 9))
+    for share, cut in zip(np.linspace(0.1, 0.9, 9), cuts, strict=True):
+        below = integrate.quad(lambda x: density(prior, x), low, cut, limit=200)[0]
+        # Four standard errors of a share of 2,000 draws.
+        assert abs(below - share) < 4 * math.sqrt(share * (1 - share) / 2000)
+
+
+@pytest.mark.parametrize("prior", [Flat(), Uniform(0.0, math.inf)], ids=str)
+def test_nothing_is_drawn_from_an_improper_prior(prior):
+    with pytest.raises(PriorError, match="improper"):
+        prior.draw(np.random.default_rng(1))
+
+
+ALL = (
+    *REAL,
+    *POSITIVE,
+    Flat(),
+    Uniform(0.0, math.inf),
+    LKJ(2.0),
+    InverseWishart(3.0, [[2.0, 0.5], [0.5, 1.0]]),
+    InverseWishart(3.0, 1.5),
+    HuangWand(2.5),
+    HuangWand([1.0, 2.0], df=3.0),
+)
+
+
+@pytest.mark.parametrize("prior", ALL, ids=str)
+def test_text_reads_back(prior):
+    assert priors.parse(repr(prior)) == prior
+    assert priors.parse(str(prior)) == prior
+    name, _, rest = str(prior).partition("(")
+    assert priors.parse(f" {name.lower()}({rest} ") == prior
+
+
+def test_text():
+    assert str(Normal(0, 2.5)) == "Normal(0, 2.5)"
+    assert str(InverseWishart(3, np.eye(2))) == "InverseWishart(3, [[1, 0], [0, 1]])"
+    assert priors.parse("half_student_t(3, scale=2.5)") == HalfStudentT(3, 2.5)
+    assert priors.parse("flat") == Flat()
+    assert priors.parse("uniform(0, inf)") == Uniform()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("normal(0", "cannot read"),
+        ("", "cannot read"),
+        ("normal(x, 1)", "cannot read"),
+        ("__import__('os').system('true')", "cannot read"),
+        ("normal(*[0, 1])", "cannot read"),
+        ("normul(0, 1)", "unknown prior 'normul'"),
+        ("normal(0, 1, 2)", "takes \\(mean, sd\\)"),
+        ("normal(mu=0)", "takes \\(mean, sd\\)"),
+        ("normal(0, -1)", "sd must be positive"),
+        ("(" * 5000, "too long"),
+    ],
+)
+def test_text_that_is_no_prior(text, words):
+    with pytest.raises(PriorError, match=words):
+        priors.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Normal(0, 0), "sd must be positive, got 0"),
+        (lambda: Normal(0, -1), "sd must be positive, got -1"),
+        (lambda: Normal(0, math.nan), "sd must be finite"),
+        (lambda: Normal(math.inf, 1), "mean must be finite"),
+        (lambda: Normal("0", 1), "mean must be a number"),
+        (lambda: Normal(0, True), "sd must be a number"),
+        (lambda: HalfStudentT(0, 1), "df must be positive"),
+        (lambda: Uniform(2, 1), "high must be above low"),
+        (lambda: Uniform(0, -math.inf), "high must be finite"),
+        (lambda: PC(1, 1), "probability must be below 1"),
+        (lambda: LKJ(0), "eta must be positive"),
+        (lambda: LKJ(-2), "eta must be positive"),
+        (lambda: InverseWishart(1, np.eye(2)), "df must be above 1 for 2 effects"),
+        (lambda: InverseWishart(3, [[1, 2], [2, 1]]), "not positive definite"),
+        (lambda: InverseWishart(3, [[1, 1], [1, 1]]), "not positive definite"),
+        (lambda: InverseWishart(3, [[1, 0.5], [0.4, 1]]), "not symmetric"),
+        (lambda: InverseWishart(3, [[1, math.nan], [0, 1]]), "finite numbers"),
+        (lambda: InverseWishart(3, [1, 2]), "square matrix"),
+        (lambda: InverseWishart(3, np.zeros((2, 3))), "square matrix"),
+        (lambda: InverseWishart(3, -1), "positive number or a matrix"),
+        (lambda: InverseWishart(3, np.eye(2)).for_size(3, "id"), "id has 3 effects"),
+        (lambda: InverseWishart(1.5, 1.0).for_size(3, "id"), "df must be above 2"),
+        (lambda: HuangWand([1.0, -1.0]), "scale must be positive"),
+        (lambda: HuangWand([]), "empty"),
+        (lambda: HuangWand([1.0, 2.0]).for_size(3, "id"), "id has 3 effects"),
+    ],
+)
+def test_refusals_name_what_is_wrong(make, words):
+    with pytest.raises(PriorError, match=words):
+        make()
+
+
+def test_numbers_stand_for_all_effects():
+    assert InverseWishart(3, 2.0).for_size(2, "id").scale == ((2.0, 0.0), (0.0, 2.0))
+    assert HuangWand(2.0).for_size(2, "id").scale == (2.0, 2.0)
