@@ -54,7 +54,7 @@ def _sampler(post: "Posterior") -> list[str]:
         f"thin {run.thin}, seed {run.seed}",
     ]
     rates = [
-        f"{name.replace('_', ' ')} {values.mean():.2f}"
+        f"{name.removeprefix('accept').strip('_')} {values.mean():.2f}".lstrip()
         for name, values in post.stats.items()
         if name.startswith("accept")
     ]
