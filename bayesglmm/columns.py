@@ -97,7 +97,7 @@ class Column:
             texts = [_level_text(v) for v in values.cat.categories]
             order = list(range(len(texts)))
         else:
-            codes, uniques = pd.factorize(values.array, use_na_sentinel=True)
+            codes, uniques = pd.factorize(values, use_na_sentinel=True)
             codes = np.asarray(codes, dtype=np.int64)
             kept = list(uniques)
             texts = [_level_text(v) for v in kept]
