@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from targets import plain
 
 from bayesglmm.adaptation import metric, step_size
 from bayesglmm.adaptation.schedule import windows
@@ -42,18 +43,18 @@ def test_dual_averaging_finds_the_step_size_of_the_target():
     state = step_size.unset()
     for _ in range(2000):
         accept = np.exp(-state[step_size.STEP_SIZE]) + 0.1 * rng.standard_normal()
-        step_size.update(state, min(1.0, max(0.0, accept)), 0.8)
+        plain(step_size.update)(state, min(1.0, max(0.0, accept)), 0.8)
     step_size.freeze(state)
     assert abs(state[step_size.STEP_SIZE] / -np.log(0.8) - 1.0) < 0.1
 
 
 def test_dual_averaging_is_stans_recursion():
     state = step_size.unset()
-    step_size.restart(state, 0.5)
+    plain(step_size.restart)(state, 0.5)
     mu, gamma, t0, kappa = np.log(10 * 0.5), 0.05, 10, 0.75
     s_bar = x_bar = 0.0
     for counter, accept in enumerate([0.3, 1.0, 0.9, 0.0, 0.75], start=1):
-        step_size.update(state, accept, 0.8)
+        plain(step_size.update)(state, accept, 0.8)
         eta = 1 / (counter + t0)
         s_bar = (1 - eta) * s_bar + eta * (0.8 - accept)
         x = mu - s_bar * np.sqrt(counter) / gamma
@@ -65,7 +66,7 @@ def test_dual_averaging_is_stans_recursion():
 
 def test_freezing_without_updates_keeps_the_guess():
     state = step_size.unset()
-    step_size.restart(state, 0.25)
+    plain(step_size.restart)(state, 0.25)
     step_size.freeze(state)
     assert np.isclose(state[step_size.STEP_SIZE], 0.25)
 
@@ -74,6 +75,6 @@ def test_metric_is_the_shrunken_variance():
     draws = 1e6 + np.random.default_rng(2).standard_normal((50, 3)) * [1e-3, 1.0, 30.0]
     moments = np.zeros((metric.ROWS, 3))
     for draw in draws:
-        metric.collect(moments, draw)
+        plain(metric.collect)(moments, draw)
     expected = 50 / 55 * draws.var(axis=0, ddof=1) + 1e-3 * 5 / 55
     np.testing.assert_allclose(metric.inverse_metric(moments), expected, rtol=1e-8)

@@ -22,7 +22,7 @@ OPTIMISM = 10.0  # the centre is this many times the first guess: long steps are
 def unset() -> np.ndarray:
     """Return the state before the first guess: step size 1, the scale of whitened coordinates."""
     state = np.zeros(FIELDS)
-    restart(state, 1.0)
+    state[STEP_SIZE], state[CENTRE] = 1.0, np.log(OPTIMISM)
     return state
 
 

@@ -7,23 +7,11 @@ are done in the same call.
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
-
 from .._jit import ENABLED, entry, kernel, pointer, pointer_type, types
 from ..adaptation import metric, step_size
-from . import hmc, nuts
-from .leapfrog import assign
+from . import hmc, nuts, step_search
+from .leapfrog import GRADIENT, POSITION, assign, drift, kick
 from .state import COLLECT, SEARCH, TUNE, settings_type, state_type
-from .step_search import search
-
-
-@kernel
-def prepare(logdensity, rows, data, map, chain):
-    """Search a step size where one is asked for."""
-    if chain.phase[SEARCH] == 1:
-        chain.phase[SEARCH] = 0
-        guess = search(logdensity, rows, data, map, chain, chain.step[step_size.STEP_SIZE])
-        step_size.restart(chain.step, guess)
 
 
 @kernel
@@ -37,20 +25,53 @@ def learn(chain, settings, accept):
 
 def advance_nuts(logdensity, rows, data, map, chain, settings, positions, stats):
     """Do as many iterations of NUTS as there are rows in positions (n, dim) and stats."""
+    inverse_metric = chain.inverse_metric
     trees = nuts.workspace(chain.position.size, settings.max_depth)
-    prepare(logdensity, rows, data, map, chain)
+    edge = trees.edges[0]
+    search = step_search.begin()
+    while chain.phase[SEARCH] == 1:
+        step = step_search.prepare(chain, edge, search)
+        drift(edge, step, inverse_metric)
+        value = logdensity(rows, data, map, edge[POSITION], edge[GRADIENT])
+        kick(edge, step)
+        chain.phase[SEARCH] = step_search.absorb(chain, edge, search, value)
     for i in range(positions.shape[0]):
-        nuts.transition(logdensity, rows, data, map, chain, settings, trees, stats[i])
+        nuts.begin(chain, trees)
+        ended = nuts.GOING
+        while ended == nuts.GOING:
+            side = trees.counts[nuts.SIDE]
+            step = chain.step[step_size.STEP_SIZE] * (1.0 if side == 1 else -1.0)
+            edge = trees.edges[side]
+            drift(edge, step, inverse_metric)
+            value = logdensity(rows, data, map, edge[POSITION], edge[GRADIENT])
+            kick(edge, step)
+            ended = nuts.absorb(chain, settings, trees, value)
+        nuts.record(chain, trees, ended, stats[i])
         learn(chain, settings, stats[i, nuts.ACCEPT])
         assign(positions[i], chain.position)
 
 
 def advance_hmc(logdensity, rows, data, map, chain, settings, positions, stats):
     """Do as many iterations of HMC as there are rows in positions (n, dim) and stats."""
-    edge = np.empty((3, chain.position.size))
-    prepare(logdensity, rows, data, map, chain)
+    inverse_metric = chain.inverse_metric
+    path = hmc.workspace(chain.position.size)
+    edge = path.edge
+    search = step_search.begin()
+    while chain.phase[SEARCH] == 1:
+        step = step_search.prepare(chain, edge, search)
+        drift(edge, step, inverse_metric)
+        value = logdensity(rows, data, map, edge[POSITION], edge[GRADIENT])
+        kick(edge, step)
+        chain.phase[SEARCH] = step_search.absorb(chain, edge, search, value)
     for i in range(positions.shape[0]):
-        hmc.transition(logdensity, rows, data, map, chain, settings, edge, stats[i])
+        hmc.begin(chain, settings, path)
+        step, value, going = chain.step[step_size.STEP_SIZE], 0.0, True
+        while going:
+            drift(edge, step, inverse_metric)
+            value = logdensity(rows, data, map, edge[POSITION], edge[GRADIENT])
+            kick(edge, step)
+            going = hmc.absorb(path, value)
+        hmc.record(chain, path, value, stats[i])
         learn(chain, settings, stats[i, nuts.ACCEPT])
         assign(positions[i], chain.position)
 

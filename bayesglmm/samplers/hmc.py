@@ -8,24 +8,22 @@ coordinate stays 0. The length does not depend on the state, so the move is reve
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from .._jit import kernel
 from .._random import uniform
 from ..adaptation.step_size import STEP_SIZE
-from .leapfrog import assign, kinetic, leapfrog, refresh
+from .leapfrog import GRADIENT, MOMENTUM, POSITION, assign, kinetic, refresh
 from .nuts import (
     ACCEPT,
     DEPTH,
     DIVERGENT,
     ENERGY,
-    GRADIENT,
     LEAPFROGS,
     LOGDENSITY,
     MAX_ENERGY_ERROR,
-    MOMENTUM,
-    POSITION,
     STEP,
 )
 from .nuts import STATS as NUTS_STATS
@@ -36,6 +34,17 @@ SHORTEST, SPREAD = 0.5, 1.0  # of the path length: uniform in (SHORTEST, SHORTES
 STATS = NUTS_STATS[:DEPTH]
 
 
+class Path(NamedTuple):
+    """A trajectory under way."""
+
+    edge: np.ndarray  # (POSITION MOMENTUM GRADIENT, dim)
+    start: np.ndarray  # (1,) energy at the start
+    counts: np.ndarray  # (STEPS PLANNED) int64
+
+
+STEPS, PLANNED = 0, 1
+
+
 @kernel
 def steps_of_path(path_length, step_size, max_depth, share):
     """Leapfrog steps for a trajectory, share in (0, 1) drawn; at most 2^max_depth."""
@@ -44,31 +53,42 @@ def steps_of_path(path_length, step_size, max_depth, share):
 
 
 @kernel
-def transition(logdensity, rows, data, map, chain, settings, edge, stats):
-    """Move the chain once; fill the statistics of the iteration."""
-    inverse_metric, random = chain.inverse_metric, chain.random
-    step_size = chain.step[STEP_SIZE]
-    assign(edge[POSITION], chain.position)
-    assign(edge[GRADIENT], chain.gradient)
-    refresh(random, inverse_metric, edge[MOMENTUM])
-    start = kinetic(edge[MOMENTUM], inverse_metric) - chain.value[0]
-    steps = steps_of_path(settings.path_length, step_size, settings.max_depth, uniform(random))
-    value, taken = chain.value[0], 0
-    while taken < steps:
-        value = leapfrog(
-            logdensity, rows, data, map,
-            edge[POSITION], edge[MOMENTUM], edge[GRADIENT], step_size, inverse_metric,
-        )  # fmt: skip
-        taken += 1
-        if not np.isfinite(value):
-            break
-    energy = kinetic(edge[MOMENTUM], inverse_metric) - value
+def workspace(dim):
+    """An edge, and the sums and counts of a trajectory."""
+    return Path(np.empty((3, dim)), np.empty(1), np.empty(2, dtype=np.int64))
+
+
+@kernel
+def begin(chain, settings, path):
+    """Begin a trajectory of random length at the chain's position with a new momentum."""
+    assign(path.edge[POSITION], chain.position)
+    assign(path.edge[GRADIENT], chain.gradient)
+    refresh(chain.random, chain.inverse_metric, path.edge[MOMENTUM])
+    path.start[0] = kinetic(path.edge[MOMENTUM], chain.inverse_metric) - chain.value[0]
+    path.counts[STEPS] = 0
+    path.counts[PLANNED] = steps_of_path(
+        settings.path_length, chain.step[STEP_SIZE], settings.max_depth, uniform(chain.random)
+    )
+
+
+@kernel
+def absorb(path, value):
+    """Count one step; return whether there are more."""
+    path.counts[STEPS] += 1
+    return path.counts[STEPS] < path.counts[PLANNED] and np.isfinite(value)
+
+
+@kernel
+def record(chain, path, value, stats):
+    """Accept or reject the end of the trajectory; fill the statistics of the iteration."""
+    start, edge = path.start[0], path.edge
+    energy = kinetic(edge[MOMENTUM], chain.inverse_metric) - value
     gain = start - energy
-    # The comparison is false for numbers that are not: they diverge as well.
+    # The comparisons are false for numbers that are not: they diverge as well.
     finite = gain > -np.inf and gain < np.inf
     divergent = not (finite and gain > -MAX_ENERGY_ERROR)
     accept = min(1.0, np.exp(gain)) if finite else 0.0
-    if uniform(random) < accept:
+    if uniform(chain.random) < accept:
         assign(chain.position, edge[POSITION])
         assign(chain.gradient, edge[GRADIENT])
         chain.value[0] = value
@@ -76,7 +96,7 @@ def transition(logdensity, rows, data, map, chain, settings, edge, stats):
         energy = start
     stats[ACCEPT] = accept
     stats[DIVERGENT] = 1.0 if divergent else 0.0
-    stats[LEAPFROGS] = taken
+    stats[LEAPFROGS] = path.counts[STEPS]
     stats[ENERGY] = energy
-    stats[STEP] = step_size
+    stats[STEP] = chain.step[STEP_SIZE]
     stats[LOGDENSITY] = chain.value[0]

@@ -4,6 +4,7 @@ Multinomial weights exp(-H) along the trajectory, with the criterion of Betancou
 sum of momenta rho and Stan's two further checks across the halves of every doubling (Stan pull
 request 2800), without which a trajectory can turn twice unseen. Trees are built without recursion:
 leaves are pushed on a stack, and two neighbours of the same level merge, as in binary counting.
+`begin`, one leapfrog step and `absorb` until it says how the trajectory ends, `record`.
 The left of two neighbours is the one that was built first, in whichever direction of time.
 """
 
@@ -14,12 +15,12 @@ import numpy as np
 from .._jit import kernel, reduce
 from .._random import uniform
 from ..adaptation.step_size import STEP_SIZE
-from .leapfrog import assign, kinetic, leapfrog, refresh
+from .leapfrog import GRADIENT, MOMENTUM, POSITION, assign, kinetic, refresh
 
 MAX_ENERGY_ERROR = 1000.0  # Stan's: beyond, the step is so long that the dynamics diverge
 
-# How a trajectory ends.
-TURNED, DIVERGED, MAX_DEPTH = 0, 1, 2
+# Whether and how a trajectory has ended.
+GOING, TURNED, DIVERGED, MAX_DEPTH = 0, 1, 2, 3
 
 # Columns of the statistics; `hmc` fills those before DEPTH.
 ACCEPT, DIVERGENT, LEAPFROGS, ENERGY, STEP, LOGDENSITY, DEPTH, AT_MAX_DEPTH = range(8)
@@ -29,22 +30,25 @@ STATS = (
 
 
 class Trees(NamedTuple):
-    """Subtrees on the stack, one row each, and the two edges of the whole trajectory."""
+    """Subtrees on the stack, one row each, and the whole trajectory."""
 
     begin: np.ndarray  # momentum at the leaf built first
     end: np.ndarray  # momentum at the leaf built last
     rho: np.ndarray  # sum of the momenta of all leaves
     position: np.ndarray  # the state drawn from the leaves
     gradient: np.ndarray
-    scalars: np.ndarray  # LOG_WEIGHT, VALUE, HAMILTONIAN of that state
+    drawn: np.ndarray  # LOG_WEIGHT of the leaves, VALUE and HAMILTONIAN of the state drawn
     level: np.ndarray  # int64; a subtree of level l has 2^l leaves
-    edge: np.ndarray  # (2 sides, POSITION MOMENTUM GRADIENT, dim); side 1 is forward in time
-    whole: np.ndarray  # (WHOLE_RHO NEAR, dim)
+    edges: np.ndarray  # (2 sides, POSITION MOMENTUM GRADIENT, dim); side 1 is forward in time
+    whole: np.ndarray  # (RHO NEAR, dim)
+    sums: np.ndarray  # START, ENERGY, TOTAL_WEIGHT, ACCEPTANCE of the trajectory
+    counts: np.ndarray  # int64: SIDE, DOUBLINGS, STEPS, LEAVES of the subtree, TOP of the stack
 
 
 LOG_WEIGHT, VALUE, HAMILTONIAN = 0, 1, 2
-POSITION, MOMENTUM, GRADIENT = 0, 1, 2
-WHOLE_RHO, NEAR = 0, 1
+RHO, NEAR = 0, 1  # sum of all momenta; momentum at the edge where the newest subtree began
+START, FINAL, TOTAL_WEIGHT, ACCEPTANCE = 0, 1, 2, 3
+SIDE, DOUBLINGS, STEPS, LEAVES, TOP = 0, 1, 2, 3, 4
 
 
 @kernel
@@ -61,6 +65,8 @@ def workspace(dim, max_depth):
         np.empty(n, dtype=np.int64),
         np.empty((2, 3, dim)),
         np.empty((2, dim)),
+        np.empty(4),
+        np.empty(5, dtype=np.int64),
     )
 
 
@@ -111,9 +117,9 @@ def push(trees, top, edge, log_weight, value, hamiltonian):
     assign(trees.rho[top], edge[MOMENTUM])
     assign(trees.position[top], edge[POSITION])
     assign(trees.gradient[top], edge[GRADIENT])
-    trees.scalars[top, LOG_WEIGHT] = log_weight
-    trees.scalars[top, VALUE] = value
-    trees.scalars[top, HAMILTONIAN] = hamiltonian
+    trees.drawn[top, LOG_WEIGHT] = log_weight
+    trees.drawn[top, VALUE] = value
+    trees.drawn[top, HAMILTONIAN] = hamiltonian
     trees.level[top] = 0
 
 
@@ -126,12 +132,12 @@ def merge(trees, top, inverse_metric, random):
         trees.begin[left], trees.end[left], trees.rho[left],
         trees.begin[right], trees.end[right], trees.rho[right],
     )  # fmt: skip
-    weight = log_add(trees.scalars[left, LOG_WEIGHT], trees.scalars[right, LOG_WEIGHT])
-    if uniform(random) < np.exp(trees.scalars[right, LOG_WEIGHT] - weight):
+    weight = log_add(trees.drawn[left, LOG_WEIGHT], trees.drawn[right, LOG_WEIGHT])
+    if uniform(random) < np.exp(trees.drawn[right, LOG_WEIGHT] - weight):
         assign(trees.position[left], trees.position[right])
         assign(trees.gradient[left], trees.gradient[right])
-        assign(trees.scalars[left], trees.scalars[right])
-    trees.scalars[left, LOG_WEIGHT] = weight
+        assign(trees.drawn[left], trees.drawn[right])
+    trees.drawn[left, LOG_WEIGHT] = weight
     assign(trees.end[left], trees.end[right])
     add(trees.rho[left], trees.rho[right])
     trees.level[left] += 1
@@ -139,71 +145,93 @@ def merge(trees, top, inverse_metric, random):
 
 
 @kernel
-def transition(logdensity, rows, data, map, chain, settings, trees, stats):
-    """Move the chain once; fill the statistics of the iteration."""
-    inverse_metric, random = chain.inverse_metric, chain.random
-    step_size = chain.step[STEP_SIZE]
-    rho, near = trees.whole[WHOLE_RHO], trees.whole[NEAR]
-    refresh(random, inverse_metric, rho)
+def begin(chain, trees):
+    """Begin a trajectory at the chain's position with a new momentum."""
+    rho = trees.whole[RHO]
+    refresh(chain.random, chain.inverse_metric, rho)
     for side in range(2):
-        assign(trees.edge[side, POSITION], chain.position)
-        assign(trees.edge[side, MOMENTUM], rho)
-        assign(trees.edge[side, GRADIENT], chain.gradient)
-    start = kinetic(rho, inverse_metric) - chain.value[0]
-    energy = start
-    log_weight = 0.0  # weights are relative to the start
-    accept, leapfrogs, depth = 0.0, 0, 0
-    ended = MAX_DEPTH
+        assign(trees.edges[side, POSITION], chain.position)
+        assign(trees.edges[side, MOMENTUM], rho)
+        assign(trees.edges[side, GRADIENT], chain.gradient)
+    trees.sums[START] = trees.sums[FINAL] = (
+        kinetic(rho, chain.inverse_metric) - chain.value[0]
+    )  # fmt: skip
+    trees.sums[TOTAL_WEIGHT] = 0.0  # weights are relative to the start
+    trees.sums[ACCEPTANCE] = 0.0
+    trees.counts[DOUBLINGS] = trees.counts[STEPS] = 0
+    choose_side(chain, trees)
 
-    while depth < settings.max_depth and ended == MAX_DEPTH:
-        side = 1 if uniform(random) < 0.5 else 0
-        edge, other = trees.edge[side], trees.edge[1 - side]
-        assign(near, edge[MOMENTUM])
-        signed_step = step_size if side == 1 else -step_size
-        top = -1
-        for _ in range(1 << depth):
-            value = leapfrog(
-                logdensity, rows, data, map,
-                edge[POSITION], edge[MOMENTUM], edge[GRADIENT], signed_step, inverse_metric,
-            )  # fmt: skip
-            leapfrogs += 1
-            hamiltonian = kinetic(edge[MOMENTUM], inverse_metric) - value
-            gain = start - hamiltonian
-            # The comparison is false for numbers that are not: they diverge as well.
-            if not (gain > -MAX_ENERGY_ERROR and gain < np.inf):
-                ended = DIVERGED
-                break
-            accept += min(1.0, np.exp(gain))
-            top += 1
-            push(trees, top, edge, gain, value, hamiltonian)
-            while top > 0 and trees.level[top] == trees.level[top - 1]:
-                if merge(trees, top, inverse_metric, random):
-                    ended = TURNED
-                top -= 1
-            if ended != MAX_DEPTH:
-                break
-        if ended != MAX_DEPTH:
-            break  # a subtree that diverged or turned within is no part of the trajectory
 
-        depth += 1
-        # The later half is favoured: the draw moves away from the start, at no loss of exactness.
-        if np.log(uniform(random)) < trees.scalars[0, LOG_WEIGHT] - log_weight:
-            assign(chain.position, trees.position[0])
-            assign(chain.gradient, trees.gradient[0])
-            chain.value[0] = trees.scalars[0, VALUE]
-            energy = trees.scalars[0, HAMILTONIAN]
-        log_weight = log_add(log_weight, trees.scalars[0, LOG_WEIGHT])
-        if turns(
-            inverse_metric, other[MOMENTUM], near, rho, trees.begin[0], trees.end[0], trees.rho[0]
-        ):
-            ended = TURNED
-        add(rho, trees.rho[0])
+@kernel
+def choose_side(chain, trees):
+    """Begin a subtree in a random direction of time."""
+    side = 1 if uniform(chain.random) < 0.5 else 0
+    trees.counts[SIDE] = side
+    trees.counts[LEAVES] = 0
+    trees.counts[TOP] = -1
+    assign(trees.whole[NEAR], trees.edges[side, MOMENTUM])
 
-    stats[ACCEPT] = accept / max(1, leapfrogs)
+
+@kernel
+def absorb(chain, settings, trees, value):
+    """Add the state that one step has led to; return GOING or how the trajectory ends."""
+    edge = trees.edges[trees.counts[SIDE]]
+    hamiltonian = kinetic(edge[MOMENTUM], chain.inverse_metric) - value
+    gain = trees.sums[START] - hamiltonian
+    trees.counts[STEPS] += 1
+    # The comparison is false for numbers that are not: they diverge as well.
+    if not (gain > -MAX_ENERGY_ERROR and gain < np.inf):
+        return DIVERGED
+    trees.sums[ACCEPTANCE] += min(1.0, np.exp(gain))
+    top = trees.counts[TOP] + 1
+    push(trees, top, edge, gain, value, hamiltonian)
+    turned = False
+    while top > 0 and trees.level[top] == trees.level[top - 1]:
+        turned = merge(trees, top, chain.inverse_metric, chain.random) or turned
+        top -= 1
+    trees.counts[TOP] = top
+    trees.counts[LEAVES] += 1
+    if turned:
+        return TURNED  # a subtree that turned within is no part of the trajectory
+    if trees.counts[LEAVES] < 1 << trees.counts[DOUBLINGS]:
+        return GOING
+    return double(chain, settings, trees)
+
+
+@kernel
+def double(chain, settings, trees):
+    """Join the finished subtree to the trajectory; return GOING or how it ends."""
+    trees.counts[DOUBLINGS] += 1
+    weight = trees.drawn[0, LOG_WEIGHT]
+    # The later half is favoured: the draw moves away from the start, at no loss of exactness.
+    if np.log(uniform(chain.random)) < weight - trees.sums[TOTAL_WEIGHT]:
+        assign(chain.position, trees.position[0])
+        assign(chain.gradient, trees.gradient[0])
+        chain.value[0] = trees.drawn[0, VALUE]
+        trees.sums[FINAL] = trees.drawn[0, HAMILTONIAN]
+    trees.sums[TOTAL_WEIGHT] = log_add(trees.sums[TOTAL_WEIGHT], weight)
+    turned = turns(
+        chain.inverse_metric,
+        trees.edges[1 - trees.counts[SIDE], MOMENTUM], trees.whole[NEAR], trees.whole[RHO],
+        trees.begin[0], trees.end[0], trees.rho[0],
+    )  # fmt: skip
+    if turned:
+        return TURNED
+    if trees.counts[DOUBLINGS] == settings.max_depth:
+        return MAX_DEPTH
+    add(trees.whole[RHO], trees.rho[0])
+    choose_side(chain, trees)
+    return GOING
+
+
+@kernel
+def record(chain, trees, ended, stats):
+    """Fill the statistics of the iteration."""
+    stats[ACCEPT] = trees.sums[ACCEPTANCE] / trees.counts[STEPS]
     stats[DIVERGENT] = 1.0 if ended == DIVERGED else 0.0
-    stats[LEAPFROGS] = leapfrogs
-    stats[ENERGY] = energy
-    stats[STEP] = step_size
+    stats[LEAPFROGS] = trees.counts[STEPS]
+    stats[ENERGY] = trees.sums[FINAL]
+    stats[STEP] = chain.step[STEP_SIZE]
     stats[LOGDENSITY] = chain.value[0]
-    stats[DEPTH] = depth
+    stats[DEPTH] = trees.counts[DOUBLINGS]
     stats[AT_MAX_DEPTH] = 1.0 if ended == MAX_DEPTH else 0.0
