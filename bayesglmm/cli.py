@@ -325,7 +325,8 @@ def _print_timing(arguments: argparse.Namespace, clock: Clock, inside: dict[str,
     if inside:
         phases["other sampling"] = max(0.0, phases.pop("sample") - sum(inside.values()))
     summary = {"summary": phases.pop("summary")} if "summary" in phases else {}
-    for name, seconds in {**phases, **inside, **summary}.items():
+    in_order = dict(sorted(inside.items(), key=lambda phase: phase[0] != "fit"))
+    for name, seconds in {**phases, **in_order, **summary}.items():
         print(f"{name:>16} {seconds:8.3f} s", file=sys.stderr)
 
 

@@ -143,7 +143,7 @@ def _write(post: Posterior, path: Path) -> None:
             file[group].attrs.update(arviz_form.attributes(post))
         own = file.create_group(OWN)
         arrays = {
-            "spec": np.frombuffer(json.dumps(spec, sort_keys=True).encode(), dtype=np.uint8),
+            "spec": np.frombuffer(json.dumps(spec).encode(), dtype=np.uint8),
             "theta": post.theta,
             **encoder.arrays,
         }
