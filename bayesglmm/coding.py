@@ -177,7 +177,7 @@ class Coder:
         state = self.frozen.state.setdefault(str(node), {})
         degree = options.get("degree", 1 if node.function == "poly" else 3)
         width = max(degree, options.get("df", degree))
-        if width > MAX_COLUMNS or (self.fitting and width >= len(np.unique(x))):
+        if self.fitting and width >= len(np.unique(x)):
             raise DataError(f"{node} needs more than {width} distinct values of its argument")
         try:
             if node.function == "poly":

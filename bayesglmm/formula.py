@@ -18,6 +18,8 @@ from .expressions import Call, Expression, Name, Number, Operation, Text, names,
 MAX_TERMS = 10_000  # products of one side; no more than the columns a design may have
 MAX_ORDER = 8  # factors in one product: the coding of categorical factors is exponential in it
 MAX_POWER = 8  # (a + b)^8 already holds every product that MAX_ORDER allows
+MAX_BASIS = 99  # columns of one poly() or bs()
+_SIZES = frozenset(map(str, range(1, MAX_BASIS + 1)))
 _MAX_PAIRS = 200_000  # products formed by one operator before repeats are removed
 
 ELEMENTWISE = ("log", "log1p", "exp", "sqrt", "abs")
@@ -308,8 +310,8 @@ class _Reader:
                 raise self.fail(f"{node.function}() has the options {', '.join(allowed)}", value)
             options[name] = value
         for value in options.values():
-            if not (isinstance(value, Number) and value.text.isdecimal() and 0 < int(value.text)):
-                raise self.fail("this has to be a whole number above 0", value)
+            if str(value) not in _SIZES:
+                raise self.fail(f"this has to be a whole number from 1 to {MAX_BASIS}", value)
         self.numeric(x)
         return node
 

@@ -1,5 +1,6 @@
 """Formulas: what they mean, what is refused, and that nothing in them is ever run."""
 
+import copy
 import random
 import time
 import warnings
@@ -115,6 +116,9 @@ def test_columns_used():
         ("y ~ (0|g)", 6, "nothing left"),
         ("y ~ ref(f)", 4, 'ref(f, "level")'),
         ("y ~ poly(x, 2.5)", 12, "whole number"),
+        ("y ~ poly(x, 100)", 12, "from 1 to 99"),
+        (f"y ~ poly(x, {'9' * 5000})", 12, "from 1 to 99"),
+        ("y ~ \u0661", 4, "no meaning"),
         ("y ~ poly(x, raw=1)", 16, "degree"),
         ("y ~ bs(x, df=4, 3)", 16, "without a name"),
         ("y ~ I(x:z)", 7, "arithmetic"),
@@ -125,6 +129,12 @@ def test_columns_used():
         ("y ~ ()", 5, "expected"),
         ("y ~ log(x", 7, "not closed"),
         ("y ~ I(3)", 4, "no column"),
+        ("y ~ bs()", 4, "bs(x, df)"),
+        ('y ~ log("x")', 8, "quoted text"),
+        ("y ~ a + (b ~ c)", 11, "one ~"),
+        ("y ~ ref(factor(a, b))", 8, "factor(column)"),
+        ("y ~ mine()", 4, "not allowed"),
+        ("x", 1, "response ~ terms"),
         ("y ~ a:b:c:d:e:f:g:h:i", 19, "8 factors"),
     ],
 )
@@ -135,7 +145,7 @@ def test_errors_point_at_the_place(formula, position, word):
     assert (error.formula, error.position) == (formula, position)
     first, shown, caret = str(error).split("\n")
     assert word in first
-    assert shown.strip() == formula
+    assert shown.strip() == formula[: position + 60].strip()
     assert caret.index("^") - 4 == position
 
 
@@ -154,6 +164,29 @@ def test_rendering_parses_to_itself():
     for text in ("a + b - -c", "-(a + b)^2 * `x y`/3", "f(a, b = 2)", "a^b^c", "(a | b) ~ c || d"):
         once = str(parse(text))
         assert str(parse(once)) == once
+
+
+def test_numbers_of_terms_are_limited():
+    sums = "(" + " + ".join(f"a{k}" for k in range(300)) + ")"
+    other = sums.replace("a", "b")
+    for formula in (f"y ~ {sums}:{other}", f"y ~ {sums}^3", f"y ~ {sums} * {sums}"):
+        with pytest.raises(FormulaError, match="10,000 terms"):
+            read(formula)
+    with pytest.raises(FormulaError, match="10,000 terms"):
+        read("y~" + "+".join(f"x{k}" for k in range(10_001)))
+
+
+def test_own_functions_take_columns():
+    assert read("y ~ mine(x)", {"mine"}).columns() == ["y", "x"]
+    with pytest.raises(FormulaError, match=r"mine\(\) takes columns"):
+        read("y ~ mine(x, k = 2)", {"mine"})
+
+
+def test_errors_survive_the_way_to_another_process():
+    with pytest.raises(FormulaError) as caught:
+        read("y ~ @")
+    again = copy.copy(caught.value)
+    assert (str(again), again.position) == (str(caught.value), 4)
 
 
 def test_not_a_text():

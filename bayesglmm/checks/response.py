@@ -7,11 +7,14 @@ from ..errors import DataError
 from ..wording import counted, first_rows
 from .findings import COUNTS, Findings, Observed
 
+# A family of the user's own may have trials.
+WITHOUT_TRIALS = ("gaussian", "bernoulli", *COUNTS)
+
 
 def response(observed: Observed, findings: Findings) -> None:
     """Domain of the response, and whether it varies at all."""
     family, name, y, trials, rows = observed
-    if trials is not None and family not in ("binomial",):
+    if trials is not None and family in WITHOUT_TRIALS:
         raise DataError(f'trials are for family="binomial"; this is family={family!r}')
     if family == "gaussian":
         _continuous(observed, findings)

@@ -86,8 +86,8 @@ def _empty_cells(
 
 
 def _cell(where: str, name: str, low: np.ndarray, high: np.ndarray) -> str:
-    below, above = int(low.sum()), int((high & ~low).sum())
     return (
-        f"where {where}, {name} takes one value ({counted(below, 'row')} low, {above} high): that "
-        "separates it, and the estimate depends on the prior"
+        f"where {where}, {counted(int(low.sum()), 'row')} have {name} at its lowest and "
+        f"{int((high & ~low).sum()):,} above: that separates {name}, and the estimate depends on "
+        "the prior"
     )
