@@ -2,9 +2,11 @@
 
 A column whose cells are all numbers is a column of numbers, any other a column of texts. Ids with
 leading zeros are texts ("007" stays); an id column of plain whole numbers, kept to the last digit,
-groups rows in the same way under either reading. `factors` makes categories of numbers. In a column of numbers the empty
-cell, ``NA`` and ``NaN`` are missing, in a column of texts only the empty cell is ("NA" is a
-country); `na` replaces both lists. What cannot be read for sure is refused with its line.
+groups rows in the same way under either reading. `factors` makes categories of numbers.
+
+In a column of numbers the empty cell, ``NA`` and ``NaN`` are missing, in a column of texts only the
+empty cell is ("NA" is a country); `na` replaces both lists. What cannot be read for sure is refused
+with its line.
 """
 
 import csv
