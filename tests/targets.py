@@ -11,7 +11,7 @@ from bayesglmm._jit import entry, types
 from bayesglmm._random import fill_normals_into
 from bayesglmm.diagnostics import ess
 
-NORMAL, SKEWED, RING, CLIFF = 0, 1, 2, 3
+NORMAL, SKEWED, RING, CLIFF, FUNNEL, TWO_MODES = 0, 1, 2, 3, 4, 5
 CELLS = 7  # of the ring
 HEAVY_DF, GAMMA_SHAPE = 5.0, 2.0
 
@@ -58,6 +58,23 @@ def logdensity(rows, data, map, position, gradient):
         # trajectory are those of the table.
         gradient[:] = 0.0
         value = data.table[int(np.floor(position[0])) % CELLS]
+    elif data.kind[0] == FUNNEL:
+        # Neal's: x_0 ~ N(0, 3), the others ~ N(0, exp(x_0 / 2)).
+        x = position[0]
+        precision = np.exp(-x)
+        value = -x * x / 18.0 - 0.5 * (n - 1) * x
+        gradient[0] = -x / 9.0 - 0.5 * (n - 1)
+        for i in range(1, n):
+            value -= 0.5 * precision * position[i] ** 2
+            gradient[0] += 0.5 * precision * position[i] ** 2
+            gradient[i] = -precision * position[i]
+    elif data.kind[0] == TWO_MODES:
+        # Normals about -10 and 10 in the first coordinate.
+        value = 0.0
+        for i in range(n):
+            mode = 0.0 if i > 0 else (10.0 if position[0] > 0.0 else -10.0)
+            gradient[i] = mode - position[i]
+            value -= 0.5 * gradient[i] ** 2
     else:
         # A half-normal without a wall: outside its support the density is not a number.
         value = -0.5 * position[0] * position[0] if position[0] > 0.0 else np.nan

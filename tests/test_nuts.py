@@ -11,11 +11,13 @@ from scipy import stats as distributions
 from targets import (
     CELLS,
     CLIFF,
+    FUNNEL,
     GAMMA_SHAPE,
     HEAVY_DF,
     NORMAL,
     RING,
     SKEWED,
+    TWO_MODES,
     ToyTarget,
     check_normal,
     correlated_normal,
@@ -24,11 +26,16 @@ from targets import (
 )
 
 from bayesglmm import chains
+from bayesglmm._jit import ENABLED
+from bayesglmm.diagnostics.verdict import judge
 from bayesglmm.samplers import nuts
 from bayesglmm.samplers.hamiltonian import HamiltonianProgram
 from bayesglmm.samplers.hmc import steps_of_path
 
 KINDS = ["nuts", "hmc"]
+
+# The plain copies below run the same lines; long chains are for compiled code.
+compiled = pytest.mark.skipif(not ENABLED, reason="too many iterations for plain Python")
 
 
 def run(kind, target, *, draws=2000, warmup=300, seed=11, count=4, thin=1, jobs=1, **options):
@@ -54,11 +61,13 @@ def iterate(program, state, n):
     return theta, {name: stats[:, k] for k, name in enumerate(program.stats)}
 
 
+@compiled
 @pytest.mark.parametrize("kind", KINDS)
 def test_moments_of_a_correlated_normal(kind):
     check_normal(lambda target: run(kind, target, draws=5000).theta)
 
 
+@compiled
 @pytest.mark.parametrize("kind", KINDS)
 def test_quantiles_of_heavy_and_skewed_targets(kind):
     draws = run(kind, ToyTarget(SKEWED, 4), draws=5000, target_accept=0.9).theta
@@ -71,6 +80,7 @@ def test_quantiles_of_heavy_and_skewed_targets(kind):
         assert np.abs(z_scores(below, probabilities)).max() < 4.5
 
 
+@compiled
 @pytest.mark.parametrize("kind", KINDS)
 def test_warmup_finds_scales_and_acceptance(kind):
     sd = np.array([0.01, 1.0, 100.0])
@@ -81,6 +91,7 @@ def test_warmup_finds_scales_and_acceptance(kind):
     assert draws.stats["divergent"].sum() == 0
 
 
+@compiled
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("warmup", [10, 20, 50, 100, 300])
 def test_short_warmups_are_enough_in_whitened_coordinates(kind, warmup):
@@ -116,6 +127,7 @@ def test_effects_are_the_rest_of_the_position():
 TABLE = np.log(np.array([1.0, 5.0, 2.0, 0.5, 3.0, 8.0, 1.5]))
 
 
+@compiled
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_selection_along_the_trajectory_is_exact_and_reversible(depth):
     # One transition from an exact draw, many times: the cells before and after must have the
@@ -155,6 +167,7 @@ def test_exits_have_names():
     assert stats["lp"].max() <= 0.0
 
 
+@compiled
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_density_that_is_not_a_number_diverges_and_is_never_entered(kind):
     program = HamiltonianProgram(kind, ToyTarget(CLIFF, 1), 0)
@@ -177,6 +190,23 @@ def test_a_start_without_density_is_tried_again_and_then_refused(kind):
 
     with pytest.raises(ValueError, match="none of 100 starting points"):
         run(kind, Nowhere(CLIFF, 1))
+
+
+@compiled
+@pytest.mark.parametrize(
+    ("target", "ok"),
+    [
+        (correlated_normal(), True),
+        (ToyTarget(SKEWED, 4), True),
+        (ToyTarget(FUNNEL, 8), False),
+        (ToyTarget(TWO_MODES, 3), False),
+    ],
+    ids=["normal", "skewed", "funnel", "two modes"],
+)
+def test_the_verdict_knows_hard_targets(target, ok):
+    draws = run("nuts", target, draws=1000, warmup=500)
+    verdict = judge([(draws.theta, str)], draws.stats)
+    assert verdict.ok is ok, str(verdict)
 
 
 def test_a_program_is_for_one_warmup():

@@ -87,7 +87,7 @@ def record(chain, path, value, stats):
     # The comparisons are false for numbers that are not: they diverge as well.
     finite = gain > -np.inf and gain < np.inf
     divergent = not (finite and gain > -MAX_ENERGY_ERROR)
-    accept = min(1.0, np.exp(gain)) if finite else 0.0
+    accept = np.exp(min(0.0, gain)) if finite else 0.0
     if uniform(chain.random) < accept:
         assign(chain.position, edge[POSITION])
         assign(chain.gradient, edge[GRADIENT])

@@ -182,7 +182,7 @@ def absorb(chain, settings, trees, value):
     # The comparison is false for numbers that are not: they diverge as well.
     if not (gain > -MAX_ENERGY_ERROR and gain < np.inf):
         return DIVERGED
-    trees.sums[ACCEPTANCE] += min(1.0, np.exp(gain))
+    trees.sums[ACCEPTANCE] += np.exp(min(0.0, gain))
     top = trees.counts[TOP] + 1
     push(trees, top, edge, gain, value, hamiltonian)
     turned = False
