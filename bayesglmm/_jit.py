@@ -29,7 +29,17 @@ from numba import types
 from numba.core import config
 from numba.extending import intrinsic, overload
 
-__all__ = ["entry", "intrinsic", "kernel", "overload", "pointer", "pointer_type", "reduce", "simd", "types"]
+__all__ = [
+    "entry",
+    "intrinsic",
+    "kernel",
+    "overload",
+    "pointer",
+    "pointer_type",
+    "reduce",
+    "simd",
+    "types",
+]
 
 ENABLED = not config.DISABLE_JIT
 
@@ -38,12 +48,20 @@ ENABLED = not config.DISABLE_JIT
 ROW_FLAGS = {"contract", "arcp", "nsz"}
 SUM_FLAGS = ROW_FLAGS | {"reassoc"}  # for plain sums of products only: eight at a time
 
+# Inner functions are never called from Python; their wrappers would take longer to compile than they.
+INNER = {
+    "nogil": True,
+    "error_model": "numpy",
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+}
+
 STALE_SECONDS = 30 * 24 * 3600  # caches of sources that have not been used for a month are removed
 
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile an inner function, on demand of the entry points that call it."""
-    return numba.njit(nogil=True, error_model="numpy")(function)
+    return numba.njit(**INNER, fastmath={"contract"})(function)
 
 
 def simd(function: Callable[..., Any]) -> Any:
@@ -51,12 +69,14 @@ def simd(function: Callable[..., Any]) -> Any:
 
     Inlined by force: a call that LLVM deems too large to inline stops the vectorizer.
     """
-    return numba.njit(nogil=True, error_model="numpy", fastmath=ROW_FLAGS, forceinline=True)(function)
+    return numba.njit(nogil=True, error_model="numpy", fastmath=ROW_FLAGS, forceinline=True)(
+        function
+    )
 
 
 def reduce(function: Callable[..., Any]) -> Any:
     """Compile a plain sum over a vector, whose order the compiler may choose once and for all."""
-    return numba.njit(nogil=True, error_model="numpy", fastmath=SUM_FLAGS)(function)
+    return numba.njit(**INNER, fastmath=SUM_FLAGS)(function)
 
 
 def pointer_type(signature: Any) -> Any:
@@ -157,7 +177,8 @@ class _Entry:
         return self._compiled
 
     def __call__(self, *args: Any) -> Any:
-        return self.compiled(*args)
+        # An entry point among the arguments goes in as a pointer.
+        return self.compiled(*[pointer(a) for a in args])
 
 
 def _compile(function: Callable[..., Any], signature: Any, cache: bool) -> Any:

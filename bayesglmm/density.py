@@ -9,6 +9,7 @@ stacked: z column k of the model belongs to one factor, and its effects lie at u
 So the size of a model never enters a type, and one compiled function serves all models.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -22,8 +23,8 @@ from .prior_density import prior_logpdf, prior_slope
 BLOCK = 512  # rows worked at once: eta, scores and log-likelihoods stay in the first-level cache
 
 
-class Data(NamedTuple):
-    """Rows in the order of `layout`, and the priors; X and Z on the internal scale."""
+class Observations(NamedTuple):
+    """Rows in the order of `layout`; X and Z on the internal scale."""
 
     y: np.ndarray  # (n,) response totals, as the family prepares them
     w: np.ndarray  # (n,) row weights, as the family prepares them
@@ -31,16 +32,26 @@ class Data(NamedTuple):
     X: np.ndarray  # (p, n)
     Z: np.ndarray  # (Q, n)
     ones: np.ndarray  # (Q,) int64, 1 where the z column is constant 1
+    lanes: Lanes  # of factor 0
+
+
+class Prior(NamedTuple):
+    """Priors of theta on the internal scale: kind and three numbers each."""
+
+    beta: np.ndarray  # (p, 4)
+    phi: np.ndarray  # (1, 4); (0, 4) without a dispersion
+    covariance: Covariance
+
+
+class Data(NamedTuple):
+    """All that compiled code reads of a model. Parts go to the functions that need them."""
+
+    obs: Observations
+    prior: Prior
     index: np.ndarray  # (F, n) int32, level of each row in each factor
     levels: np.ndarray  # (F,) int64
     factor: np.ndarray  # (Q,) int64, factor of each z column
     effect: np.ndarray  # (Q,) int64, where the effects of each z column begin in u
-    beta_kind: np.ndarray  # (p,) int64, prior of each coefficient on the internal scale
-    beta_prior: np.ndarray  # (p, 3)
-    phi_kind: np.ndarray  # (1,) int64 prior of the dispersion; empty if there is none
-    phi_prior: np.ndarray  # (1, 3)
-    covariance: Covariance
-    lanes: Lanes  # of factor 0
 
 
 class Map(NamedTuple):
@@ -65,25 +76,18 @@ IDENTITY, BLOCKS, DENSE = 0, 1, 2
 
 def empty_data() -> Data:
     """Data of no rows, of the type that every compiled function takes."""
-    f, i, g = np.zeros, lambda *s: np.zeros(s, dtype=np.int64), np.zeros
-    lanes = Lanes(i(1), i(1), i(1), i(1), i(0), i(0), i(0), g(0, dtype=np.int32))
+    f = np.zeros
+    i = np.zeros(0, dtype=np.int64)
+    lanes = Lanes(
+        np.zeros((1, 5), dtype=np.int64), np.zeros((0, 2), dtype=np.int64), i.astype(np.int32)
+    )
     return Data(
-        f(0),
-        f(0),
-        f(0),
-        f((0, 0)),
-        f((0, 0)),
-        i(0),
+        Observations(f(0), f(0), f(0), f((0, 0)), f((0, 0)), i, lanes),
+        Prior(f((0, 4)), f((0, 4)), covariance.empty()),
         np.zeros((0, 0), dtype=np.int32),
-        i(0),
-        i(0),
-        i(0),
-        i(0),
-        f((0, 3)),
-        i(0),
-        f((0, 3)),
-        covariance.empty(),
-        lanes,
+        i,
+        i,
+        i,
     )
 
 
@@ -122,42 +126,42 @@ def dot(a, b):
 
 
 @kernel
-def theta_logprior(data, theta, L):
+def theta_logprior(prior, theta, L):
     """log p(beta) + log p(psi) + log p(log phi), with L filled from psi."""
-    p = data.beta_kind.size
-    m = data.covariance.row.size
+    p = prior.beta.shape[0]
+    m = prior.covariance.row.size
     value = 0.0
     for k in range(p):
-        a = data.beta_prior[k]
-        value += prior_logpdf(data.beta_kind[k], a[0], a[1], a[2], theta[k])
-    value += covariance.psi_logdensity(data.covariance, theta[p : p + m], L)
-    if data.phi_kind.size > 0:
-        a = data.phi_prior[0]
+        row = prior.beta[k]
+        value += prior_logpdf(int(row[0]), row[1], row[2], row[3], theta[k])
+    value += covariance.psi_logdensity(prior.covariance, theta[p : p + m], L)
+    if prior.phi.shape[0] > 0:
+        row = prior.phi[0]
         log_phi = theta[p + m]
         # p(log phi) = p(phi) phi
-        value += prior_logpdf(data.phi_kind[0], a[0], a[1], a[2], np.exp(log_phi)) + log_phi
+        value += prior_logpdf(int(row[0]), row[1], row[2], row[3], math.exp(log_phi)) + log_phi
     return value
 
 
 @kernel
-def theta_logprior_gradient(data, theta, L, out):
+def theta_logprior_gradient(prior, theta, L, out):
     """Add the gradient of `theta_logprior` to out."""
-    p = data.beta_kind.size
-    m = data.covariance.row.size
+    p = prior.beta.shape[0]
+    m = prior.covariance.row.size
     for k in range(p):
-        a = data.beta_prior[k]
-        out[k] += prior_slope(data.beta_kind[k], a[0], a[1], a[2], theta[k])
-    covariance.psi_gradient(data.covariance, theta[p : p + m], L, out[p : p + m])
-    if data.phi_kind.size > 0:
-        a = data.phi_prior[0]
-        phi = np.exp(theta[p + m])
-        out[p + m] += prior_slope(data.phi_kind[0], a[0], a[1], a[2], phi) * phi + 1.0
+        row = prior.beta[k]
+        out[k] += prior_slope(int(row[0]), row[1], row[2], row[3], theta[k])
+    covariance.psi_gradient(prior.covariance, theta[p : p + m], L, out[p : p + m])
+    if prior.phi.shape[0] > 0:
+        row = prior.phi[0]
+        phi = math.exp(theta[p + m])
+        out[p + m] += prior_slope(int(row[0]), row[1], row[2], row[3], phi) * phi + 1.0
 
 
 @kernel
-def dispersion(data, theta):
+def dispersion(prior, theta):
     """Phi, or 1 for a family without dispersion."""
-    return np.exp(theta[theta.size - 1]) if data.phi_kind.size > 0 else 1.0
+    return math.exp(theta[theta.size - 1]) if prior.phi.shape[0] > 0 else 1.0
 
 
 @kernel
@@ -209,7 +213,8 @@ def to_natural(map, position, theta, v):
     d = theta.size
     for i in range(d):
         theta[i] = map.center[i] + dot(map.scale[i, : i + 1], position[: i + 1])
-    v[:] = position[d:]
+    for i in range(v.size):
+        v[i] = position[d + i]
     solve_upper(map, v)
     if map.kind[0] != IDENTITY:
         for i in range(v.size):
@@ -239,17 +244,17 @@ def effects(data, L, v, u):
 def fill_eta(data, beta, u, first, last, eta):
     """Linear predictor of rows first .. last - 1."""
     m = last - first
-    offset = data.offset[first:last]
+    offset = data.obs.offset[first:last]
     for i in range(m):
         eta[i] = offset[i]
     for k in range(beta.size):
-        x, b = data.X[k, first:last], beta[k]
+        x, b = data.obs.X[k, first:last], beta[k]
         for i in range(m):
             eta[i] += x[i] * b
     for k in range(data.factor.size):
-        z, level = data.Z[k, first:last], data.index[data.factor[k], first:last]
+        z, level = data.obs.Z[k, first:last], data.index[data.factor[k], first:last]
         own = u[data.effect[k] : data.effect[k] + data.levels[data.factor[k]]]
-        if data.ones[k] == 1:
+        if data.obs.ones[k] == 1:
             for i in range(m):
                 eta[i] += own[level[i]]
         else:
@@ -260,11 +265,11 @@ def fill_eta(data, beta, u, first, last, eta):
 @kernel
 def natural_gradient(rows, data, theta, v, d_theta, d_v):
     """Log density at (theta, v), the constant of the data left out; fills both gradients."""
-    n, p, m = data.y.size, data.beta_kind.size, data.covariance.row.size
+    n, p, m = data.obs.y.size, data.prior.beta.shape[0], data.prior.covariance.row.size
     Q, nv = data.factor.size, v.size
     L = np.zeros((Q, Q))
-    covariance.fill_L(data.covariance, theta[p : p + m], L)
-    phi = dispersion(data, theta)
+    covariance.fill_L(data.prior.covariance, theta[p : p + m], L)
+    phi = dispersion(data.prior, theta)
     u = np.empty(nv)
     effects(data, L, v, u)
     d_theta[:] = 0.0
@@ -276,22 +281,22 @@ def natural_gradient(rows, data, theta, v, d_theta, d_v):
         last = min(first + BLOCK, n)
         size = last - first
         fill_eta(data, theta[:p], u, first, last, eta)
-        y, w = data.y[first:last], data.w[first:last]
+        y, w = data.obs.y[first:last], data.obs.w[first:last]
         rows(families.GRADIENT, eta[:size], y, w, phi, a[:size], b[:size], c[:size], a[:0])
         for i in range(size):
             value += a[i]
         for k in range(p):
-            d_theta[k] += dot(data.X[k, first:last], b[:size])
+            d_theta[k] += dot(data.obs.X[k, first:last], b[:size])
         for k in range(Q):
-            z, level = data.Z[k, first:last], data.index[data.factor[k], first:last]
+            z, level = data.obs.Z[k, first:last], data.index[data.factor[k], first:last]
             own = d_u[data.effect[k] : data.effect[k] + data.levels[data.factor[k]]]
             for i in range(size):
                 own[level[i]] += z[i] * b[i]
-        if data.phi_kind.size > 0:
+        if data.prior.phi.shape[0] > 0:
             for i in range(size):
                 d_theta[p + m] += c[i]
-    value += theta_logprior(data, theta, L) - 0.5 * dot(v, v)
-    theta_logprior_gradient(data, theta, L, d_theta)
+    value += theta_logprior(data.prior, theta, L) - 0.5 * dot(v, v)
+    theta_logprior_gradient(data.prior, theta, L, d_theta)
 
     d_L = np.zeros((Q, Q))
     for i in range(nv):
@@ -306,7 +311,7 @@ def natural_gradient(rows, data, theta, v, d_theta, d_v):
                 if L[k, l] != 0.0:
                     for g in range(J):
                         d_v[place + g] += L[k, l] * score[g]
-    covariance.chain_psi(data.covariance, L, d_L, d_theta[p : p + m])
+    covariance.chain_psi(data.prior.covariance, L, d_L, d_theta[p : p + m])
     return value
 
 
@@ -328,17 +333,18 @@ def logdensity(rows, data, map, position, gradient):
             total += map.scale[i, j] * d_theta[i]
         gradient[j] = total
     solve_lower(map, d_v)
-    gradient[d:] = d_v
+    for i in range(nv):
+        gradient[d + i] = d_v[i]
     return value
 
 
 @entry(lambda: types.void(DATA_TYPE, MAP_TYPE, MATRIX, MATRIX, MATRIX))
 def unwhiten(data, map, positions, theta, u):
     """Positions (n, d + nv) -> theta (n, d) and effects u (n, nv)."""
-    d, p, m = map.center.size, data.beta_kind.size, data.covariance.row.size
+    d, p, m = map.center.size, data.prior.beta.shape[0], data.prior.covariance.row.size
     Q = data.factor.size
     v, L = np.empty(u.shape[1]), np.zeros((Q, Q))
     for i in range(positions.shape[0]):
         to_natural(map, positions[i], theta[i], v)
-        covariance.fill_L(data.covariance, theta[i, p : p + m], L)
+        covariance.fill_L(data.prior.covariance, theta[i, p : p + m], L)
         effects(data, L, v, u[i])

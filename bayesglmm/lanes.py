@@ -2,170 +2,118 @@
 
 All functions work on one chunk c. Rows are counted from the chunk's first row, groups from its
 first group; q x q matrices of all groups are stored as M[k, l, group], so that every loop runs over
-groups.
+groups. Functions take the few arrays they need: compile time grows with every array passed.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from ._jit import kernel
+from ._jit import kernel, simd
+from ._simd import log
+from .layout import DIRECT, GROUP, LANE, LEVEL, ROW
+
+ETA, FIXED, A, B, E, S = 0, 1, 2, 3, 4, 5  # rows of Work.row; A and B: what the row function gives
+V, U, STEP, SCORE, NEW_V, NEW_Z, OLD_V, OLD_Z = 0, 1, 2, 3, 4, 5, 6, 7  # of Work.vector
+CURVE, HALF, CHOLESKY = 0, 1, 2  # of Work.matrix: Z'WZ (lower triangle), Z'WZ L, C
+TOTAL, LOGLIK, WEIGHT, OLD_WEIGHT, CHOICE, ACCEPT = 0, 1, 2, 3, 4, 5  # of Work.number
 
 
 class Work(NamedTuple):
-    """Scratch arrays of one chunk."""
+    """Scratch arrays of one chunk; their parts have the names above."""
 
-    eta: np.ndarray  # (rows,)
-    a: np.ndarray  # (rows,) outputs of the family's row function
-    b: np.ndarray
-    c: np.ndarray
-    d: np.ndarray
+    row: np.ndarray  # (6, rows)
     lane: np.ndarray  # (lanes,)
-    v: np.ndarray  # (q, groups)
-    u: np.ndarray  # (q, groups)
-    score: np.ndarray  # (q, groups) Z's
-    step: np.ndarray  # (q, groups)
-    total: np.ndarray  # (groups,)
-    curve: np.ndarray  # (q, q, groups) Z'WZ, lower triangle
-    half: np.ndarray  # (q, q, groups) Z'WZ L
-    C: np.ndarray  # (q, q, groups) Cholesky factor of I + L'Z'WZL
+    vector: np.ndarray  # (8, q, groups)
+    matrix: np.ndarray  # (3, q, q, groups)
+    number: np.ndarray  # (6, groups)
 
 
 @kernel
-def make_work(data):
+def make_work(lanes, q):
     """Scratch arrays large enough for every chunk."""
-    lanes = data.lanes
-    q = data.factor.size
     rows, width, groups = 0, 0, 0
-    for c in range(lanes.direct.size):
-        rows = max(rows, lanes.row[c + 1] - lanes.row[c])
-        width = max(width, lanes.lane[c + 1] - lanes.lane[c])
-        groups = max(groups, lanes.first[c + 1] - lanes.first[c])
+    for c in range(lanes.chunk.shape[0] - 1):
+        rows = max(rows, lanes.chunk[c + 1, ROW] - lanes.chunk[c, ROW])
+        width = max(width, lanes.chunk[c + 1, LANE] - lanes.chunk[c, LANE])
+        groups = max(groups, lanes.chunk[c + 1, GROUP] - lanes.chunk[c, GROUP])
     return Work(
-        np.empty(rows),
-        np.empty(rows),
-        np.empty(rows),
-        np.empty(rows),
-        np.empty(rows),
+        np.empty((6, rows)),
         np.empty(width),
-        np.empty((q, groups)),
-        np.empty((q, groups)),
-        np.empty((q, groups)),
-        np.empty((q, groups)),
-        np.empty(groups),
-        np.empty((q, q, groups)),
-        np.empty((q, q, groups)),
-        np.empty((q, q, groups)),
+        np.empty((8, q, groups)),
+        np.empty((3, q, q, groups)),
+        np.empty((6, groups)),
     )
 
 
 @kernel
-def fixed_part(data, c, beta, eta, start):
+def fixed_part(obs, c, beta, eta, start):
     """eta[start + r] = offset_r + x_r' beta for the rows of chunk c."""
-    first = data.lanes.row[c]
-    m = data.lanes.row[c + 1] - first
+    first = obs.lanes.chunk[c, ROW]
+    m = obs.lanes.chunk[c + 1, ROW] - first
+    offset, X = obs.offset, obs.X
     for i in range(m):
-        eta[start + i] = data.offset[first + i]
+        eta[start + i] = offset[first + i]
     for k in range(beta.size):
         b = beta[k]
         for i in range(m):
-            eta[start + i] += data.X[k, first + i] * b
+            eta[start + i] += X[k, first + i] * b
 
 
 @kernel
-def by_lane(data, c, values, buffer):
+def by_lane(lanes, c, values, buffer):
     """Values of groups -> values of lanes."""
-    lanes = data.lanes
-    if lanes.direct[c] == 1:
+    if lanes.chunk[c, DIRECT] == 1:
         return values
-    first = lanes.lane[c]
-    for i in range(lanes.lane[c + 1] - first):
+    first = lanes.chunk[c, LANE]
+    for i in range(lanes.chunk[c + 1, LANE] - first):
         buffer[i] = values[lanes.group[first + i]]
     return buffer
 
 
 @kernel
-def add_effect(data, c, k, values, buffer, eta):
-    """eta_r += Z_rk * (value of the row's group)."""
-    lanes = data.lanes
-    own = by_lane(data, c, values, buffer)
-    first = lanes.row[c]
-    for level in range(lanes.level[c], lanes.level[c + 1]):
-        row = lanes.start[level]
-        if data.ones[k] == 1:
-            for i in range(lanes.count[level]):
+def add_effect(lanes, z, one, c, values, buffer, eta):
+    """eta_r += z_r * (value of the row's group); z (n,) is constant 1 where `one` is 1."""
+    own = by_lane(lanes, c, values, buffer)
+    first = lanes.chunk[c, ROW]
+    for level in range(lanes.chunk[c, LEVEL], lanes.chunk[c + 1, LEVEL]):
+        row = lanes.level[level, 0]
+        if one == 1:
+            for i in range(lanes.level[level, 1]):
                 eta[row - first + i] += own[i]
         else:
-            for i in range(lanes.count[level]):
-                eta[row - first + i] += data.Z[k, row + i] * own[i]
+            for i in range(lanes.level[level, 1]):
+                eta[row - first + i] += z[row + i] * own[i]
 
 
 @kernel
-def _to_groups(data, c, buffer, out):
-    lanes = data.lanes
-    first = lanes.lane[c]
-    width = lanes.lane[c + 1] - first
-    if lanes.direct[c] == 1:
+def sum_rows(lanes, z, one, c, x, buffer, out):
+    """out_g = sum of z_r x_r over the rows of each group; z (n,) as in `add_effect`."""
+    first, lane = lanes.chunk[c, ROW], lanes.chunk[c, LANE]
+    width = lanes.chunk[c + 1, LANE] - lane
+    for i in range(width):
+        buffer[i] = 0.0
+    for level in range(lanes.chunk[c, LEVEL], lanes.chunk[c + 1, LEVEL]):
+        row = lanes.level[level, 0]
+        if one == 1:
+            for i in range(lanes.level[level, 1]):
+                buffer[i] += x[row - first + i]
+        else:
+            for i in range(lanes.level[level, 1]):
+                buffer[i] += z[row + i] * x[row - first + i]
+    if lanes.chunk[c, DIRECT] == 1:
         for i in range(width):
             out[i] = buffer[i]
     else:
-        for i in range(lanes.first[c + 1] - lanes.first[c]):
+        for i in range(lanes.chunk[c + 1, GROUP] - lanes.chunk[c, GROUP]):
             out[i] = 0.0
         for i in range(width):
-            out[lanes.group[first + i]] += buffer[i]
-
-
-@kernel
-def sum_rows(data, c, x, buffer, out):
-    """out_g = sum of x_r over the rows of each group."""
-    lanes = data.lanes
-    first = lanes.row[c]
-    buffer[: lanes.lane[c + 1] - lanes.lane[c]] = 0.0
-    for level in range(lanes.level[c], lanes.level[c + 1]):
-        row = lanes.start[level] - first
-        for i in range(lanes.count[level]):
-            buffer[i] += x[row + i]
-    _to_groups(data, c, buffer, out)
-
-
-@kernel
-def sum_scores(data, c, k, x, buffer, out):
-    """out_g = sum of Z_rk x_r over the rows of each group."""
-    if data.ones[k] == 1:
-        sum_rows(data, c, x, buffer, out)
-        return
-    lanes = data.lanes
-    first = lanes.row[c]
-    buffer[: lanes.lane[c + 1] - lanes.lane[c]] = 0.0
-    for level in range(lanes.level[c], lanes.level[c + 1]):
-        row = lanes.start[level]
-        for i in range(lanes.count[level]):
-            buffer[i] += data.Z[k, row + i] * x[row - first + i]
-    _to_groups(data, c, buffer, out)
-
-
-@kernel
-def sum_curvature(data, c, k, l, x, buffer, out):
-    """out_g = sum of Z_rk Z_rl x_r over the rows of each group."""
-    if data.ones[k] == 1:
-        sum_scores(data, c, l, x, buffer, out)
-        return
-    if data.ones[l] == 1:
-        sum_scores(data, c, k, x, buffer, out)
-        return
-    lanes = data.lanes
-    first = lanes.row[c]
-    buffer[: lanes.lane[c + 1] - lanes.lane[c]] = 0.0
-    for level in range(lanes.level[c], lanes.level[c + 1]):
-        row = lanes.start[level]
-        for i in range(lanes.count[level]):
-            buffer[i] += data.Z[k, row + i] * data.Z[l, row + i] * x[row - first + i]
-    _to_groups(data, c, buffer, out)
+            out[lanes.group[lane + i]] += buffer[i]
 
 
 @kernel
 def mix(L, v, groups, u):
-    """u = L v for each group."""
+    """U = L v for each group."""
     q = L.shape[0]
     for k in range(q):
         for g in range(groups):
@@ -178,7 +126,7 @@ def mix(L, v, groups, u):
 
 @kernel
 def pull_back(L, score, groups, out):
-    """out = L' score for each group."""
+    """Out = L' score for each group."""
     q = L.shape[0]
     for k in range(q):
         for g in range(groups):
@@ -190,13 +138,56 @@ def pull_back(L, score, groups, out):
 
 
 @kernel
-def factorize(L, work, groups):
-    """C C' = I + L' A L with A in work.curve (lower triangle); work.half = A L.
+def linear_predictor(obs, c, L, v, groups, work):
+    """The FIXED part + Z L v into ETA, and L v into U."""
+    m = obs.lanes.chunk[c + 1, ROW] - obs.lanes.chunk[c, ROW]
+    eta, fixed, u = work.row[ETA], work.row[FIXED], work.vector[U]
+    for i in range(m):
+        eta[i] = fixed[i]
+    mix(L, v, groups, u)
+    for k in range(L.shape[0]):
+        add_effect(obs.lanes, obs.Z[k], obs.ones[k], c, u[k], work.lane, eta)
+
+
+@kernel
+def newton_step(obs, c, L, v, groups, work):
+    """STEP = H^-1 (L'Z's - v) from scores in A and weights in B; CHOLESKY of H.
+
+    Returns False if some group's H is not positive definite.
+    """
+    q = L.shape[0]
+    m = obs.lanes.chunk[c + 1, ROW] - obs.lanes.chunk[c, ROW]
+    first = obs.lanes.chunk[c, ROW]
+    a, b, product = work.row[A], work.row[B], work.row[E]
+    score, step, curve = work.vector[SCORE], work.vector[STEP], work.matrix[CURVE]
+    for k in range(q):
+        sum_rows(obs.lanes, obs.Z[k], obs.ones[k], c, a, work.lane, score[k])
+        weighted = b
+        if obs.ones[k] == 0:
+            z = obs.Z[k]
+            for i in range(m):
+                product[i] = z[first + i] * b[i]
+            weighted = product
+        for l in range(k + 1):
+            sum_rows(obs.lanes, obs.Z[l], obs.ones[l], c, weighted, work.lane, curve[k, l])
+    good = factorize(L, groups, work.matrix)
+    pull_back(L, score, groups, step)
+    for k in range(q):
+        for g in range(groups):
+            step[k, g] -= v[k, g]
+    solve_forward(work.matrix[CHOLESKY], step, groups)
+    solve_backward(work.matrix[CHOLESKY], step, groups)
+    return good
+
+
+@kernel
+def factorize(L, groups, matrix):
+    """CHOLESKY of I + L' A L with A in CURVE; HALF = A L.
 
     Returns False if some group's matrix is not positive definite.
     """
     q = L.shape[0]
-    A, half, C = work.curve, work.half, work.C
+    curve, half, C = matrix[CURVE], matrix[HALF], matrix[CHOLESKY]
     for k in range(q):
         for l in range(q):
             # (A L)_kl = sum over m >= l of A_km L_ml
@@ -206,7 +197,7 @@ def factorize(L, work, groups):
                 if L[m, l] != 0.0:
                     hi, lo = max(k, m), min(k, m)
                     for g in range(groups):
-                        half[k, l, g] += A[hi, lo, g] * L[m, l]
+                        half[k, l, g] += curve[hi, lo, g] * L[m, l]
     good = True
     for k in range(q):
         for l in range(k + 1):
@@ -217,8 +208,6 @@ def factorize(L, work, groups):
                 if L[m, k] != 0.0:
                     for g in range(groups):
                         C[k, l, g] += L[m, k] * half[m, l, g]
-    for k in range(q):
-        for l in range(k + 1):
             for m in range(l):
                 for g in range(groups):
                     C[k, l, g] -= C[k, m, g] * C[l, m, g]
@@ -226,11 +215,9 @@ def factorize(L, work, groups):
                 for g in range(groups):
                     C[k, l, g] /= C[l, l, g]
             else:
-                smallest = np.inf
                 for g in range(groups):
-                    smallest = min(smallest, C[k, k, g])
+                    good = good and C[k, k, g] > 0.0
                     C[k, k, g] = np.sqrt(C[k, k, g])
-                good = good and smallest > 0.0
     return good
 
 
@@ -259,7 +246,7 @@ def solve_backward(C, x, groups):
 
 @kernel
 def multiply_transposed(C, x, groups, out):
-    """out = C' x for each group."""
+    """Out = C' x for each group."""
     q = C.shape[0]
     for k in range(q):
         for g in range(groups):
@@ -267,3 +254,15 @@ def multiply_transposed(C, x, groups, out):
         for l in range(k + 1, q):
             for g in range(groups):
                 out[k, g] += C[l, k, g] * x[l, g]
+
+
+@simd
+def log_determinants(C, groups, out):
+    """out_g = log det C of each group."""
+    for g in range(groups):
+        out[g] = C[0, 0, g]
+    for k in range(1, C.shape[0]):
+        for g in range(groups):
+            out[g] *= C[k, k, g]
+    for g in range(groups):
+        out[g] = log(out[g])

@@ -15,17 +15,16 @@ SHORTEST_CUT = 16  # groups below this many rows are never cut: sums over lanes 
 CUTS = 256  # a group that holds all rows becomes this many lanes
 
 
-class Lanes(NamedTuple):
-    """Where the rows, lanes and groups of each chunk lie (all int64, but `group`)."""
+ROW, LANE, GROUP, LEVEL, DIRECT = 0, 1, 2, 3, 4  # columns of Lanes.chunk
 
-    row: np.ndarray  # (chunks + 1,) first row of each chunk
-    lane: np.ndarray  # (chunks + 1,) first lane of each chunk
-    first: np.ndarray  # (chunks + 1,) first group of each chunk
-    level: np.ndarray  # (chunks + 1,) first level of each chunk
-    start: np.ndarray  # (levels,) first row of each level
-    count: np.ndarray  # (levels,) lanes that reach this level
-    direct: np.ndarray  # (chunks,) 1 if lane i of the chunk is group i of the chunk
-    group: np.ndarray  # (lanes,) group of each lane, counted from the chunk's first, int32
+
+class Lanes(NamedTuple):
+    """Where the rows, lanes and groups of each chunk lie. Few arrays: they go by value."""
+
+    chunk: np.ndarray  # (chunks + 1, 5) first ROW, LANE, GROUP and LEVEL of each chunk; DIRECT is 1
+    #                    if lane i of the chunk is group i of the chunk
+    level: np.ndarray  # (levels, 2) first row of each level, lanes that reach it
+    group: np.ndarray  # (lanes,) int32, group of each lane, counted from the chunk's first
 
 
 def arrange(index: np.ndarray, groups: int) -> tuple[Lanes, np.ndarray, np.ndarray]:
@@ -99,19 +98,12 @@ def arrange(index: np.ndarray, groups: int) -> tuple[Lanes, np.ndarray, np.ndarr
     rows[places] = sorted_rows[np.repeat(first_row, lengths) + step]
 
     local = (lane_group - group_edges[lane_chunk]).astype(np.int32)
-    direct = np.ones(chunks, dtype=np.int64)
-    off = local != lane_position
-    direct[np.unique(lane_chunk[off])] = 0
-    lanes = Lanes(
-        row_edges,
-        lane_edges.astype(np.int64),
-        group_edges.astype(np.int64),
-        level_edges.astype(np.int64),
-        starts,
-        counts,
-        direct,
-        local,
-    )
+    table = np.zeros((chunks + 1, 5), dtype=np.int64)
+    table[:, ROW], table[:, LANE] = row_edges, lane_edges
+    table[:, GROUP], table[:, LEVEL] = group_edges, level_edges
+    table[:chunks, DIRECT] = 1
+    table[np.unique(lane_chunk[local != lane_position]), DIRECT] = 0
+    lanes = Lanes(table, np.ascontiguousarray(np.stack([starts, counts], axis=1)), local)
     return lanes, rows, order
 
 

@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import covariance, families
-from .density import Data
+from .density import Data, Observations, Prior
 from .fits.mode import Start
 from .layout import arrange
-from .model import Problem, rescaled
-from .priors import LKJ, InverseWishart
+from .model import Problem
+from .prior_defaults import rescaled, spread
+from .priors import LKJ
 
 if TYPE_CHECKING:
     from .model import Model
-
-LARGE_ETA = 30.0  # on a log or logit scale: a start beyond is taken for separation
 
 
 def bind(model: "Model") -> Problem:
@@ -48,38 +47,32 @@ def bind(model: "Model") -> Problem:
         X[:, model.intercept] = 1.0
     Z = Z / model.z_scale
 
-    kinds, numbers = _codes(
-        rescaled(prior, scale)
-        for prior, scale in zip(model.priors.beta, model.x_scale, strict=True)
-    )
-    phi_kind, phi_numbers = _codes([model.priors.dispersion] if family.dispersion else [])
     data = Data(
-        y=y[rows].astype(np.float64),
-        w=w[rows].astype(np.float64),
-        offset=design.offset[rows].astype(np.float64),
-        X=np.ascontiguousarray(X[rows].T),
-        Z=np.ascontiguousarray(Z[rows].T),
-        ones=np.array([int(np.all(Z[:, k] == 1.0)) for k in range(Z.shape[1])], dtype=np.int64),
+        Observations(
+            y=y[rows].astype(np.float64),
+            w=w[rows].astype(np.float64),
+            offset=design.offset[rows].astype(np.float64),
+            X=np.ascontiguousarray(X[rows].T),
+            Z=np.ascontiguousarray(Z[rows].T),
+            ones=np.array([int(np.all(z == 1.0)) for z in Z.T], dtype=np.int64),
+            lanes=lanes,
+        ),
+        Prior(
+            _codes(map(rescaled, model.priors.beta, model.x_scale)),
+            _codes([model.priors.dispersion] if family.dispersion else []),
+            _covariance(model),
+        ),
         index=np.array([i[rows] for i in index], dtype=np.int32).reshape(len(factors), n),
         levels=levels,
         factor=factor,
         effect=effect.astype(np.int64),
-        beta_kind=kinds,
-        beta_prior=numbers,
-        phi_kind=phi_kind,
-        phi_prior=phi_numbers,
-        covariance=_covariance(model),
-        lanes=lanes,
     )
-    return Problem(families.bind(family), data, _start(model, data), constant, tuple(order))
+    return Problem(families.bind(family), data, _start(model), constant, tuple(order))
 
 
-def _codes(priors: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Kinds (k,) and numbers (k, 3) of scalar priors."""
-    codes = [prior.code() for prior in priors]
-    kinds = np.array([code[0] for code in codes], dtype=np.int64)
-    numbers = np.array([code[1:] for code in codes], dtype=np.float64).reshape(len(codes), 3)
-    return kinds, np.ascontiguousarray(numbers)
+def _codes(priors: Any) -> np.ndarray:
+    """Kind and three numbers of scalar priors, shape (k, 4)."""
+    return np.array([prior.code() for prior in priors], dtype=np.float64).reshape(-1, 4)
 
 
 def _covariance(model: "Model") -> covariance.Covariance:
@@ -89,17 +82,13 @@ def _covariance(model: "Model") -> covariance.Covariance:
         if prior.sigma is None:
             eta = prior.cor.eta if isinstance(prior.cor, LKJ) else 1.0
             blocks.append(covariance.Block(q, term.correlated, prior.sd, eta))
-        elif isinstance(prior.sigma, InverseWishart):
-            blocks.append(covariance.Block(q, True, sigma=prior.sigma))
         else:
             blocks.append(covariance.Block(q, True, sigma=prior.sigma))
     return covariance.build(blocks, model.z_scale)
 
 
-def _start(model: "Model", data: Data) -> Start:
+def _start(model: "Model") -> Start:
     """Least squares of the link of a smoothed response, kept inside the link's domain."""
-    from .prior_defaults import spread
-
     family, design = model.family, model.design
     s, m, sd_y = spread(design, family)
     trials = design.response.trials
@@ -130,7 +119,7 @@ def to_user(model: "Model", theta: np.ndarray, u: np.ndarray) -> dict[str, Any]:
     """Draws on the user's scale; shapes as in `Model.to_user`."""
     problem, design = model.problem, model.design
     data = problem.data
-    p, m = data.X.shape[0], data.covariance.row.size
+    p, m = data.obs.X.shape[0], data.prior.covariance.row.size
     beta = theta[..., :p] / model.x_scale
     if design.has_intercept:
         shift = beta @ model.x_center
@@ -168,7 +157,9 @@ def factor_draws(data: Data, psi: np.ndarray) -> np.ndarray:
     """L of draws of psi (..., m): shape (..., Q, Q)."""
     Q = data.factor.size
     L = np.zeros((*psi.shape[:-1], Q, Q))
-    for e, (k, l) in enumerate(zip(data.covariance.row, data.covariance.col, strict=True)):
+    for e, (k, l) in enumerate(
+        zip(data.prior.covariance.row, data.prior.covariance.col, strict=True)
+    ):
         L[..., k, l] = np.exp(psi[..., e]) if k == l else psi[..., e]
     return L
 
@@ -185,7 +176,7 @@ def to_internal(model: "Model", values: dict[str, float], theta: np.ndarray) -> 
     """
     names, problem = model.names, model.problem
     data = problem.data
-    p, m = data.X.shape[0], data.covariance.row.size
+    p, m = data.obs.X.shape[0], data.prior.covariance.row.size
     now = to_user(model, theta, np.zeros(int(sum(data.levels[f] for f in data.factor))))
     beta = now["beta"].copy()
     for j, name in enumerate(names.fixed):
@@ -210,7 +201,9 @@ def to_internal(model: "Model", values: dict[str, float], theta: np.ndarray) -> 
         own = slice(place, place + q)
         L[own, own] = (sd[own] * model.z_scale[own])[:, None] * np.linalg.cholesky(R)
         place += q
-    for e, (k, l) in enumerate(zip(data.covariance.row, data.covariance.col, strict=True)):
+    for e, (k, l) in enumerate(
+        zip(data.prior.covariance.row, data.prior.covariance.col, strict=True)
+    ):
         out[p + e] = np.log(L[k, k]) if k == l else L[k, l]
     if model.family.dispersion in values:
         out[p + m] = np.log(values[model.family.dispersion])

@@ -43,8 +43,9 @@ class GibbsProgram:
         self.warmup = warmup
         data = model.problem.data
         self.family: Family = model.family
-        self.data, self.map, self.init = data, map, init
-        self.p, self.m = data.X.shape[0], data.covariance.row.size
+        self.data, self.init = data, init
+        self.guess = transport.Guess(map.center, map.modes, map.slopes)
+        self.p, self.m = data.obs.X.shape[0], data.prior.covariance.row.size
         self.dim = map.center.size
         self.q, self.J = data.factor.size, int(data.levels[0])
         self.effects = self.q * self.J
@@ -67,7 +68,7 @@ class GibbsProgram:
     def start(self, random_state: np.ndarray, chain: int) -> dict[str, np.ndarray]:
         """State of a new chain, dispersed about the fit."""
         state = transport.new_state(
-            random_state.copy(), self.data.y.size, self.dim, self.q, self.J
+            random_state.copy(), self.data.obs.y.size, self.dim, self.q, self.J
         )._asdict()
         scale = adaptation.triangle(adaptation.INFLATE * self.covariance)
         proposal = transport.new_proposal(self.order, self.center, scale, self.edges)
@@ -81,7 +82,7 @@ class GibbsProgram:
             else:
                 state["theta"][0] = self.init
             fill_normals_into(state["random"], state["z"].reshape(-1))
-            state["side"][1] = transport.NEW
+            state["flag"][transport.STATUS] = transport.NEW
             self.advance(state, 0, *self._nowhere(), 0)
             if np.isfinite(state["value"][0]).all():
                 return state
@@ -114,7 +115,7 @@ class GibbsProgram:
         transport.advance(
             self.rows,
             self.data,
-            self.map,
+            self.guess,
             self._proposal(state),
             self.centre,
             transport.State(**{k: state[k] for k in transport.State._fields}),
@@ -127,9 +128,7 @@ class GibbsProgram:
             state["history"] = np.concatenate([state["history"], theta[:n]])
 
     def _proposal(self, state: dict[str, np.ndarray]) -> transport.Proposal:
-        return transport.Proposal(
-            **{k: state[f"proposal_{k}"] for k in transport.Proposal._fields}
-        )
+        return transport.Proposal(**{k: state[f"proposal_{k}"] for k in transport.Proposal._fields})
 
     def adapt(self, state: dict[str, np.ndarray], iteration: int) -> None:
         """Renew the proposal from the chain's own draws; at the end of warm-up it is frozen."""
@@ -138,41 +137,39 @@ class GibbsProgram:
         center, covariance = adaptation.moments(history, self.center, self.covariance)
         state["proposal_center"][:] = center
         state["proposal_scale"][:] = adaptation.triangle(covariance)
-        tally, kind = state["proposal_tally"], state["proposal_kind"]
+        kind, tuning = state["proposal_block"][:, 2], state["proposal_tuning"]
         for block in range(len(self.edges)):
-            rate = tally[block, 0] / max(tally[block, 1], 1.0)
+            rate = tuning[block, 1] / max(tuning[block, 2], 1.0)
             if kind[block] == transport.WALK:
-                step = state["proposal_step"]
-                step[block] = adaptation.tune_step(step[block], rate)
+                tuning[block, 0] = adaptation.tune_step(tuning[block, 0], rate)
                 # A better centre may have been found since: try again, but not blindly at the end.
                 kind[block] = transport.WALK if last else transport.INDEPENDENCE
             elif rate < adaptation.POOR:
                 kind[block] = transport.WALK
-        tally[:] = 0.0
-        state["side"][1] = transport.MOVED
+        tuning[:, 1:] = 0.0
+        state["flag"][transport.STATUS] = transport.MOVED
         if last:
             state["history"] = np.zeros((0, self.dim))
 
     def summary(self, stats: np.ndarray) -> str:
         """Few words for the progress line."""
-        return f"accept {stats[:, transport.ACCEPT_THETA].mean():.2f}" if stats.size else ""
+        return f"accept {stats[:, 0].mean():.2f}" if stats.size else ""
 
 
 def _centring(model: "Model", covariance: np.ndarray) -> centring.Centring:
     """Which coefficients move with the effects, and the sums that move needs."""
     data = model.problem.data
-    p, m = data.X.shape[0], data.covariance.row.size
+    p, m = data.obs.X.shape[0], data.prior.covariance.row.size
     columns, W = centring.within_groups(data)
     stand_ins = [
         _stand_in(rescaled(model.priors.beta[j], model.x_scale[j])) for j in columns.tolist()
     ]
+    exact = [s[2] for s in stand_ins]
     return centring.Centring(
-        columns,
+        np.array(list(zip(columns, exact, strict=True)), dtype=np.int64).reshape(-1, 2),
         W,
         np.ascontiguousarray(np.einsum("akg,blg->klab", W, W)),
-        np.array([s[0] for s in stand_ins], dtype=np.float64),
-        np.array([s[1] for s in stand_ins], dtype=np.float64),
-        np.array([s[2] for s in stand_ins], dtype=np.int64),
+        np.array([s[:2] for s in stand_ins], dtype=np.float64).reshape(-1, 2),
         centring.WIDTH * np.sqrt(np.diag(covariance)[p : p + m]),
     )
 

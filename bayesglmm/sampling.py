@@ -149,10 +149,10 @@ def start(model: "Model", sampler: str) -> tuple[Map, np.ndarray]:
 def centre(model: "Model", mode: "Mode") -> "Mode":
     """The mode moved to where the marginal posterior by quadrature has its own."""
     rows, data, first, _, _ = model.problem
-    q, p, m = data.factor.size, data.X.shape[0], data.covariance.row.size
+    q, p, m = data.factor.size, data.obs.X.shape[0], data.prior.covariance.row.size
     if q not in aghq.NODES:
         return mode  # too many nodes a group; warm-up moves the centre
-    diagonal = mode.theta[p : p + m][data.covariance.row == data.covariance.col]
+    diagonal = mode.theta[p : p + m][data.prior.covariance.row == data.prior.covariance.col]
     large = q == 1 and float(np.exp(diagonal.max())) > aghq.LARGE_SD * first.spread
     points, log_weights = aghq.nodes(q, aghq.MANY_NODES if large else aghq.NODES[q])
     objective = Objective(rows, data, True)

@@ -21,6 +21,7 @@ from .. import covariance
 from .._jit import kernel
 from .._linalg import cholesky, solve_lower, solve_upper
 from .._random import exponential, gamma, normal, uniform
+from ..density import dot
 from ..prior_density import prior_logpdf
 
 WIDTH = 3.0  # width of a slice in posterior sds: an interval is found in one or two steps
@@ -30,25 +31,20 @@ DOUBLINGS = 40  # steps out allowed, in units of the width
 class Centring(NamedTuple):
     """Which coefficients are centred, and the data sums that their draw needs."""
 
-    columns: np.ndarray  # (c,) int64, places in beta
+    column: np.ndarray  # (c, 2) int64, place in beta; 1 if the prior is its Normal stand-in
     W: np.ndarray  # (c, q, J)
     cross: np.ndarray  # (q, q, c, c), sum over groups of W[a, k] W[b, l]
-    mean: np.ndarray  # (c,) of the Normal that stands for the prior
-    precision: np.ndarray  # (c,) of the Normal that stands for the prior; 0 for a flat prior
-    normal: np.ndarray  # (c,) int64, 1 if the prior is that Normal
+    normal: np.ndarray  # (c, 2) mean and precision of the Normal that stands for the prior
     width: np.ndarray  # (psi,) width of the slice of each element of psi
 
 
 def empty() -> Centring:
     """No coefficient is centred."""
-    i = np.zeros(0, dtype=np.int64)
     return Centring(
-        i,
+        np.zeros((0, 2), dtype=np.int64),
         np.zeros((0, 0, 0)),
         np.zeros((0, 0, 0, 0)),
-        np.zeros(0),
-        np.zeros(0),
-        i,
+        np.zeros((0, 2)),
         np.zeros(0),
     )
 
@@ -67,20 +63,22 @@ def within_groups(data, tolerance: float = 1e-9) -> tuple[np.ndarray, np.ndarray
     columns : ndarray of int64, shape (c,)
     W : ndarray, shape (c, q, J)
     """
-    q, J, p = data.factor.size, int(data.levels[0]), data.X.shape[0]
+    q, J, p = data.factor.size, int(data.levels[0]), data.obs.X.shape[0]
     index = data.index[0]
     gram = np.empty((J, q, q))
     for k in range(q):
         for l in range(k + 1):
-            total = np.bincount(index, data.Z[k] * data.Z[l], minlength=J)
+            total = np.bincount(index, data.obs.Z[k] * data.obs.Z[l], minlength=J)
             gram[:, k, l] = gram[:, l, k] = total
     inverse = np.linalg.pinv(gram, rcond=1e-10, hermitian=True)
     columns, found = [], []
     for j in range(p):
-        x = data.X[j]
-        moments = np.stack([np.bincount(index, data.Z[k] * x, minlength=J) for k in range(q)], 1)
+        x = data.obs.X[j]
+        moments = np.stack(
+            [np.bincount(index, data.obs.Z[k] * x, minlength=J) for k in range(q)], 1
+        )
         W = np.einsum("gkl,gl->kg", inverse, moments)
-        residual = x - sum(data.Z[k] * W[k][index] for k in range(q))
+        residual = x - sum(data.obs.Z[k] * W[k][index] for k in range(q))
         if np.abs(residual).max(initial=0.0) <= tolerance * np.abs(x).max(initial=1.0):
             columns.append(j)
             found.append(W)
@@ -89,111 +87,98 @@ def within_groups(data, tolerance: float = 1e-9) -> tuple[np.ndarray, np.ndarray
 
 
 @kernel
-def draw(data, centre, L, state):
-    """Theta and v of the other side of the state, by both moves; L becomes the new factor."""
-    side = state.side[0]
-    other = 1 - side
-    q, J = L.shape[0], data.levels[0]
-    p, m = data.beta_kind.size, data.covariance.row.size
-    theta, u = state.theta[other], state.v[other]
-    theta[:] = state.theta[side]
+def draw(prior, centre, L, theta, v, new_v, random):
+    """Move beta and psi of theta, with u = L v of (q, J) effects; new_v are the effects after.
+
+    theta (d,) holds the current values on entry and the new ones after.
+    """
+    q, J = v.shape
+    cov, p = prior.covariance, prior.beta.shape[0]
+    psi = theta[p : p + cov.row.size]
+    u, new_L, sums = new_v, np.zeros((q, q)), np.zeros((q, q))
     for k in range(q):
-        u[k, :] = 0.0
-        for l in range(k + 1):
-            if L[k, l] != 0.0:
-                for g in range(J):
-                    u[k, g] += L[k, l] * state.v[side, l, g]
-    if centre.columns.size > 0:
-        _draw_beta(data, centre, L, theta, u, state.random)
-    sums = np.zeros((q, q))
-    for k in range(q):
-        for l in range(k + 1):
-            total = 0.0
-            for g in range(J):
-                total += u[k, g] * u[l, g]
-            sums[k, l] = total
-            sums[l, k] = total
-    psi = theta[p : p + m]
-    for block in range(data.covariance.kind.size):
-        if data.covariance.kind[block] == covariance.INVERSE_WISHART:
-            _draw_conjugate(data.covariance, block, sums, J, psi, state.random)
-        else:
-            _slice_block(data.covariance, block, centre.width, sums, J, psi, L, state.random)
-    covariance.fill_L(data.covariance, psi, L)
-    # v = L^-1 u
-    for k in range(q):
+        for g in range(J):
+            u[k, g] = L[k, k] * v[k, g]
         for l in range(k):
             if L[k, l] != 0.0:
                 for g in range(J):
-                    u[k, g] -= L[k, l] * u[l, g]
+                    u[k, g] += L[k, l] * v[l, g]
+    if centre.column.shape[0] > 0:
+        _draw_beta(prior.beta, centre, L, theta, u, random)
+    for k in range(q):
+        for l in range(k + 1):
+            sums[k, l] = dot(u[k], u[l])
+            sums[l, k] = sums[k, l]
+    for block in range(cov.kind.size):
+        if cov.kind[block] == covariance.INVERSE_WISHART:
+            _draw_conjugate(cov, block, sums, J, psi, random)
+        else:
+            _slice_block(cov, block, centre.width, sums, J, psi, new_L, random)
+    covariance.fill_L(cov, psi, new_L)
+    for k in range(q):
+        for l in range(k):
+            if new_L[k, l] != 0.0:
+                for g in range(J):
+                    u[k, g] -= new_L[k, l] * u[l, g]
         for g in range(J):
-            u[k, g] /= L[k, k]
+            u[k, g] /= new_L[k, k]
 
 
 @kernel
-def _draw_beta(data, centre, L, theta, u, random):
+def _draw_beta(priors, centre, L, theta, u, random):
     """Beta of the centred columns given gamma = W beta + u; u moves with it."""
-    q, J, size = L.shape[0], data.levels[0], centre.columns.size
-    inverse = np.zeros((q, q))  # Sigma^-1 = L^-T L^-1
-    column = np.empty(q)
+    q, J, size = L.shape[0], u.shape[1], centre.column.shape[0]
+    inverse, column = np.zeros((q, q)), np.empty(q)  # Sigma^-1 = L^-T L^-1
     for l in range(q):
-        column[:] = 0.0
-        column[l] = 1.0
+        for k in range(q):
+            column[k] = 1.0 if k == l else 0.0
         solve_lower(L, column)
         solve_upper(L, column)
-        inverse[:, l] = column
-    P, old, score = np.zeros((size, size)), np.empty(size), np.zeros(size)
+        for k in range(q):
+            inverse[k, l] = column[k]
+    P, old, new = np.zeros((size, size)), np.empty(size), np.zeros(size)
     for a in range(size):
-        old[a] = theta[centre.columns[a]]
-        for b in range(size):
-            for k in range(q):
-                for l in range(q):
-                    P[a, b] += inverse[k, l] * centre.cross[k, l, a, b]
+        old[a] = theta[centre.column[a, 0]]
     for k in range(q):
         for l in range(q):
             if inverse[k, l] != 0.0:
                 for a in range(size):
-                    total = 0.0
-                    for g in range(J):
-                        total += centre.W[a, k, g] * u[l, g]
-                    score[a] += inverse[k, l] * total
+                    new[a] += inverse[k, l] * dot(centre.W[a, k], u[l])
+                    for b in range(size):
+                        P[a, b] += inverse[k, l] * centre.cross[k, l, a, b]
     for a in range(size):
-        for b in range(size):
-            score[a] += P[a, b] * old[b]
-        score[a] += centre.precision[a] * centre.mean[a]
+        new[a] += dot(P[a], old) + centre.normal[a, 1] * centre.normal[a, 0]
     for a in range(size):
-        P[a, a] += centre.precision[a]
+        P[a, a] += centre.normal[a, 1]
     if not cholesky(P):
         return
-    solve_lower(P, score)
+    solve_lower(P, new)
     for a in range(size):
-        score[a] += normal(random)
-    solve_upper(P, score)
+        new[a] += normal(random)
+    solve_upper(P, new)
     ratio = 0.0
     for a in range(size):
-        if centre.normal[a] == 0:
-            j = centre.columns[a]
-            ratio += _beyond_normal(data, centre, j, a, score[a])
-            ratio -= _beyond_normal(data, centre, j, a, old[a])
+        if centre.column[a, 1] == 0:
+            prior = priors[centre.column[a, 0]]
+            mean, precision = centre.normal[a, 0], centre.normal[a, 1]
+            ratio += _beyond_normal(prior, mean, precision, new[a])
+            ratio -= _beyond_normal(prior, mean, precision, old[a])
     if ratio < 0.0 and not math.log(uniform(random)) < ratio:
         return
     for a in range(size):
-        theta[centre.columns[a]] = score[a]
+        theta[centre.column[a, 0]] = new[a]
         for k in range(q):
-            step = score[a] - old[a]
+            step = new[a] - old[a]
             for g in range(J):
                 u[k, g] -= centre.W[a, k, g] * step
 
 
 @kernel
-def _beyond_normal(data, centre, j, a, value):
-    """log prior of coefficient j less that of the Normal that stands for it."""
-    prior = data.beta_prior[j]
-    distance = value - centre.mean[a]
-    return (
-        prior_logpdf(data.beta_kind[j], prior[0], prior[1], prior[2], value)
-        + 0.5 * centre.precision[a] * distance * distance
-    )
+def _beyond_normal(prior, mean, precision, value):
+    """log prior of a coefficient less that of the Normal that stands for it."""
+    distance = value - mean
+    density = prior_logpdf(int(prior[0]), prior[1], prior[2], prior[3], value)
+    return density + 0.5 * precision * distance * distance
 
 
 @kernel
@@ -221,8 +206,8 @@ def _draw_conjugate(cov, block, sums, J, psi, random):
     column = np.empty(q)
     T = np.zeros((q, q))
     for l in range(q):
-        column[:] = 0.0
-        column[l] = 1.0
+        for k in range(q):
+            column[k] = 1.0 if k == l else 0.0
         solve_upper(A, column)
         for k in range(q):
             total = 0.0
@@ -255,10 +240,8 @@ def _given_u(cov, block, sums, J, psi, L):
     size = hi - lo
     inverse = np.zeros((size, size))
     for l in range(size):
-        column[:] = 0.0
-        column[l] = 1.0
         for k in range(l, size):
-            total = column[k]
+            total = 1.0 if k == l else 0.0
             for i in range(l, k):
                 total -= L[lo + k, lo + i] * column[i]
             column[k] = total / L[lo + k, lo + k]
@@ -275,7 +258,8 @@ def _given_u(cov, block, sums, J, psi, L):
 @kernel
 def _shifted(cov, psi, row, element, t, out):
     """Psi moved by t: one element, or (element < 0) the scale e^t of a row. Returns log Jacobian."""
-    out[:] = psi
+    for e in range(psi.size):
+        out[e] = psi[e]
     if element >= 0:
         out[element] += t
         return 0.0
@@ -316,7 +300,8 @@ def _slice(cov, block, sums, J, psi, L, row, element, width, random):
         t = left + (right - left) * uniform(random)
         jacobian = _shifted(cov, psi, row, element, t, trial)
         if _given_u(cov, block, sums, J, trial, L) + jacobian > height:
-            psi[:] = trial
+            for e in range(psi.size):
+                psi[e] = trial[e]
             return
         if t < 0.0:
             left = t

@@ -15,10 +15,29 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .. import covariance, families, lanes
-from .._jit import entry, kernel, types
+from .. import covariance, families
+from .._jit import entry, types
 from ..density import DATA_TYPE, MATRIX, VECTOR, dispersion, dot, theta_logprior_gradient
-from .one_factor import linear_predictor
+from ..lanes import (
+    CHOLESKY,
+    ETA,
+    FIXED,
+    LOGLIK,
+    SCORE,
+    STEP,
+    TOTAL,
+    WEIGHT,
+    A,
+    B,
+    V,
+    add_effect,
+    fixed_part,
+    linear_predictor,
+    make_work,
+    solve_backward,
+    sum_rows,
+)
+from ..layout import GROUP, ROW
 
 NODES = {1: 9, 2: 7, 3: 5, 4: 3}  # nodes a dimension, for 9 to 125 nodes a group
 MANY_NODES = 25  # a dimension for q = 1 where an sd is large
@@ -58,45 +77,52 @@ def nodes(q: int, count: int) -> tuple[np.ndarray, np.ndarray]:
 )
 def score(rows, data, theta, modes_v, blocks, points, log_weights, gradient):
     """Log-likelihood by quadrature; `gradient` (d,) receives the Fisher score and log prior's."""
-    p, m, q = data.beta_kind.size, data.covariance.row.size, data.factor.size
-    J = data.levels[0]
+    obs, prior = data.obs, data.prior
+    p, m, q = obs.X.shape[0], prior.covariance.row.size, obs.Z.shape[0]
+    lanes, J = obs.lanes, blocks.shape[2]
     L, d_L = np.zeros((q, q)), np.zeros((q, q))
-    covariance.fill_L(data.covariance, theta[p : p + m], L)
-    phi = dispersion(data, theta)
-    work = lanes.make_work(data)
-    gradient[:] = 0.0
-    size = work.total.size
+    covariance.fill_L(prior.covariance, theta[p : p + m], L)
+    phi = dispersion(prior, theta)
+    work = make_work(lanes, q)
+    for j in range(theta.size):
+        gradient[j] = 0.0
     value = 0.0
-    at_mode, weight, total = np.empty(size), np.empty(size), np.empty(size)
-    step, v = np.empty((q, size)), np.empty((q, size))
+    size, n_max = work.number.shape[1], work.row.shape[1]
+    at_mode, weight, total = work.number[LOGLIK], work.number[WEIGHT], work.number[TOTAL]
+    step, v, C = work.vector[STEP], work.vector[V], work.matrix[CHOLESKY]
     score_v = np.empty((q, q, size))
-    mean_score, scores, phi_scores = work.c, np.empty(work.a.size), np.empty(work.a.size)
-    for c in range(data.lanes.direct.size):
-        first, last = data.lanes.row[c], data.lanes.row[c + 1]
+    scores, phi_scores = np.empty(n_max), np.empty(n_max)
+    mean_score, mean_phi = np.empty(n_max), np.empty(n_max)
+    share = work.row[B]
+    for c in range(lanes.chunk.shape[0] - 1):
+        first, last = lanes.chunk[c, ROW], lanes.chunk[c + 1, ROW]
         n = last - first
-        place = data.lanes.first[c]
-        groups = data.lanes.first[c + 1] - place
-        y, w = data.y[first:last], data.w[first:last]
-        lanes.fixed_part(data, c, theta[:p], work.d, 0)
+        place = lanes.chunk[c, GROUP]
+        groups = lanes.chunk[c + 1, GROUP] - place
+        y, w = obs.y[first:last], obs.w[first:last]
+        fixed_part(obs, c, theta[:p], work.row[FIXED], 0)
         for k in range(q):
             for l in range(k + 1):
                 for g in range(groups):
-                    work.C[k, l, g] = blocks[k, l, place + g]
-        mean_score[:n] = 0.0
-        score_v[:] = 0.0
-        total[:] = 0.0
-        mean_phi = np.zeros(n)
+                    C[k, l, g] = blocks[k, l, place + g]
+                    score_v[k, l, g] = 0.0
+        for g in range(groups):
+            total[g] = 0.0
+        for i in range(n):
+            mean_score[i] = 0.0
+            mean_phi[i] = 0.0
         for node in range(-1, points.shape[0]):
             for k in range(q):
                 for g in range(groups):
                     step[k, g] = points[node, k] if node >= 0 else 0.0
-            lanes.solve_backward(work.C, step, groups)
+            solve_backward(C, step, groups)
             for k in range(q):
                 for g in range(groups):
                     v[k, g] = modes_v[k * J + place + g] + step[k, g]
-            linear_predictor(data, c, L, v, groups, work)
-            rows(families.GRADIENT, work.eta[:n], y, w, phi, work.a, scores, phi_scores, work.a)
-            lanes.sum_rows(data, c, work.a, work.lane, weight)
+            linear_predictor(obs, c, L, v, groups, work)
+            eta, a = work.row[ETA, :n], work.row[A]
+            rows(families.GRADIENT, eta, y, w, phi, a, scores, phi_scores, a)
+            sum_rows(lanes, obs.y, 1, c, a, work.lane, weight)
             for k in range(q):
                 for g in range(groups):
                     weight[g] -= 0.5 * v[k, g] * v[k, g]
@@ -107,47 +133,40 @@ def score(rows, data, theta, modes_v, blocks, points, log_weights, gradient):
             for g in range(groups):
                 weight[g] = math.exp(weight[g] - at_mode[g] + log_weights[node])
                 total[g] += weight[g]
-            # Row by row: the group's weight times the row's score.
-            work.b[:n] = 0.0
             for k in range(q):
-                lanes.sum_scores(data, c, k, scores, work.lane, work.score[k])
+                own = work.vector[SCORE, k]
+                sum_rows(lanes, obs.Z[k], obs.ones[k], c, scores, work.lane, own)
                 for l in range(k + 1):
                     for g in range(groups):
-                        score_v[k, l, g] += weight[g] * work.score[k, g] * v[l, g]
-            _add_weight(data, c, weight, work.lane, work.b)
+                        score_v[k, l, g] += weight[g] * own[g] * v[l, g]
+            # The group's weight times the score, row by row.
             for i in range(n):
-                mean_score[i] += work.b[i] * scores[i]
-                mean_phi[i] += work.b[i] * phi_scores[i]
+                share[i] = 0.0
+            add_effect(lanes, obs.y, 1, c, weight, work.lane, share)
+            for i in range(n):
+                mean_score[i] += share[i] * scores[i]
+                mean_phi[i] += share[i] * phi_scores[i]
         for g in range(groups):
             value += at_mode[g] + math.log(total[g])
             weight[g] = 1.0 / total[g]
             for k in range(q):
-                value -= math.log(work.C[k, k, g])
+                value -= math.log(C[k, k, g])
                 for l in range(k + 1):
                     d_L[k, l] += score_v[k, l, g] * weight[g]
-        work.b[:n] = 0.0
-        _add_weight(data, c, weight, work.lane, work.b)
         for i in range(n):
-            mean_score[i] *= work.b[i]
+            share[i] = 0.0
+        add_effect(lanes, obs.y, 1, c, weight, work.lane, share)
+        for i in range(n):
+            mean_score[i] *= share[i]
+            mean_phi[i] *= share[i]
         for k in range(p):
-            gradient[k] += dot(data.X[k, first:last], mean_score[:n])
-        if data.phi_kind.size > 0:
+            gradient[k] += dot(obs.X[k, first:last], mean_score[:n])
+        if prior.phi.shape[0] > 0:
             for i in range(n):
-                gradient[p + m] += mean_phi[i] * work.b[i]
-    covariance.chain_psi(data.covariance, L, d_L, gradient[p : p + m])
-    theta_logprior_gradient(data, theta, L, gradient)
+                gradient[p + m] += mean_phi[i]
+    covariance.chain_psi(prior.covariance, L, d_L, gradient[p : p + m])
+    theta_logprior_gradient(prior, theta, L, gradient)
     return value
-
-
-@kernel
-def _add_weight(data, c, values, buffer, out):
-    """out_r += value of the row's group."""
-    own = lanes.by_lane(data, c, values, buffer)
-    first = data.lanes.row[c]
-    for level in range(data.lanes.level[c], data.lanes.level[c + 1]):
-        row = data.lanes.start[level] - first
-        for i in range(data.lanes.count[level]):
-            out[row + i] += own[i]
 
 
 def find_root(

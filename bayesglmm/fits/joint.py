@@ -20,24 +20,24 @@ PHI_STEP = 1e-5  # relative step of the central difference in log phi
 @entry(lambda: types.float64(DATA_TYPE, VECTOR, VECTOR))
 def log_prior(data, theta, gradient):
     """Log prior of theta; adds its gradient."""
-    p, m, q = data.beta_kind.size, data.covariance.row.size, data.factor.size
+    p, m, q = data.prior.beta.shape[0], data.prior.covariance.row.size, data.factor.size
     L = np.zeros((q, q))
-    fill_L(data.covariance, theta[p : p + m], L)
-    value = theta_logprior(data, theta, L)
-    theta_logprior_gradient(data, theta, L, gradient)
+    fill_L(data.prior.covariance, theta[p : p + m], L)
+    value = theta_logprior(data.prior, theta, L)
+    theta_logprior_gradient(data.prior, theta, L, gradient)
     return value
 
 
 @entry(lambda: types.void(DATA_TYPE, VECTOR, types.float64[:, ::1]))
 def factor_of(data, psi, L):
     """L filled from psi."""
-    fill_L(data.covariance, psi, L)
+    fill_L(data.prior.covariance, psi, L)
 
 
 @entry(lambda: types.void(DATA_TYPE, types.float64[:, ::1], types.float64[:, ::1], VECTOR))
 def chain(data, L, d_L, out):
     """Add to out the gradient with respect to psi."""
-    chain_psi(data.covariance, L, d_L, out)
+    chain_psi(data.prior.covariance, L, d_L, out)
 
 
 class Joint:
@@ -45,7 +45,7 @@ class Joint:
 
     def __init__(self, rows, data: Data) -> None:
         self.rows, self.data = rows, data
-        self.p, self.m = data.X.shape[0], data.covariance.row.size
+        self.p, self.m = data.obs.X.shape[0], data.prior.covariance.row.size
         self.Q = data.factor.size
         self.level = [data.index[f] for f in data.factor]
         self.block = [
@@ -53,11 +53,11 @@ class Joint:
             for e, f in zip(data.effect, data.factor, strict=True)
         ]
         self.effects = int(max((b.stop for b in self.block), default=0))
-        self.a, self.b, self.c, self.d = np.empty((4, data.y.size))
+        self.a, self.b, self.c, self.d = np.empty((4, data.obs.y.size))
 
     def evaluate(self, mode: int, eta: np.ndarray, phi: float) -> None:
         """Call the family's row function; outputs in self.a .. self.d."""
-        self.rows(mode, eta, self.data.y, self.data.w, phi, self.a, self.b, self.c, self.d)
+        self.rows(mode, eta, self.data.obs.y, self.data.obs.w, phi, self.a, self.b, self.c, self.d)
 
     def mix(self, L: np.ndarray, v: np.ndarray) -> np.ndarray:
         """U = L v."""
@@ -79,9 +79,9 @@ class Joint:
 
     def add_effects(self, u: np.ndarray) -> np.ndarray:
         """Z u."""
-        eta = np.zeros(self.data.y.size)
+        eta = np.zeros(self.data.obs.y.size)
         for k in range(self.Q):
-            eta += self.data.Z[k] * u[self.block[k]][self.level[k]]
+            eta += self.data.obs.Z[k] * u[self.block[k]][self.level[k]]
         return eta
 
     def sum_scores(self, x: np.ndarray) -> np.ndarray:
@@ -89,7 +89,7 @@ class Joint:
         out = np.zeros(self.effects)
         for k in range(self.Q):
             size = self.block[k].stop - self.block[k].start
-            out[self.block[k]] = np.bincount(self.level[k], self.data.Z[k] * x, minlength=size)
+            out[self.block[k]] = np.bincount(self.level[k], self.data.obs.Z[k] * x, minlength=size)
         return out
 
     def gram(self, w: np.ndarray) -> np.ndarray:
@@ -100,7 +100,7 @@ class Joint:
             for l in range(k + 1):
                 columns = self.block[l].stop - self.block[l].start
                 cell = self.level[k].astype(np.int64) * columns + self.level[l]
-                weight = w * self.data.Z[k] * self.data.Z[l]
+                weight = w * self.data.obs.Z[k] * self.data.obs.Z[l]
                 part = np.bincount(cell, weight, minlength=rows * columns).reshape(rows, columns)
                 A[self.block[k], self.block[l]] = part
                 if l < k:
@@ -132,8 +132,8 @@ def laplace(
     data, p, m = joint.data, joint.p, joint.m
     L = np.zeros((joint.Q, joint.Q))
     factor_of(data, theta[p : p + m], L)
-    phi = float(np.exp(theta[p + m])) if data.phi_kind.size else 1.0
-    fixed = data.offset + theta[:p] @ data.X
+    phi = float(np.exp(theta[p + m])) if data.prior.phi.shape[0] else 1.0
+    fixed = data.obs.offset + theta[:p] @ data.obs.X
     failed = -np.inf, np.eye(joint.effects)
     if not _modes(joint, L, phi, fixed, v):
         return failed
@@ -151,17 +151,17 @@ def laplace(
     inverse = inverse.T @ inverse
     LH = _left(joint, L, inverse)
     M = _left(joint, L, LH.T)
-    lever = np.zeros(data.y.size)
+    lever = np.zeros(data.obs.y.size)
     for i in range(joint.Q):
         for j in range(joint.Q):
             cells = M[joint.block[i].start + joint.level[i], joint.block[j].start + joint.level[j]]
-            lever += data.Z[i] * data.Z[j] * cells
+            lever += data.obs.Z[i] * data.obs.Z[j] * cells
     c = 0.5 * lever * t
     b = inverse @ joint.pull_back(L, joint.sum_scores(c))
     shift = joint.add_effects(joint.mix(L, b))
     e = s - c + k * shift
     gradient[:] = 0.0
-    gradient[:p] = data.X @ e
+    gradient[:p] = data.obs.X @ e
     weighted, scores = joint.sum_scores(e), joint.sum_scores(s)
     d_L = np.zeros_like(L)
     for i in range(joint.Q):
@@ -171,7 +171,7 @@ def laplace(
                 d_L[i, j] = weighted[own] @ v[other] - b[other] @ scores[own]
                 d_L[i, j] -= float(np.sum(A[own] * LH[:, other].T))
     chain(data, L, d_L, gradient[p : p + m])
-    if data.phi_kind.size:
+    if data.prior.phi.shape[0]:
         parts = []
         for step in (PHI_STEP, -PHI_STEP):
             joint.evaluate(families.FULL, eta, phi * np.exp(step))
@@ -209,7 +209,7 @@ def _modes(joint: Joint, L: np.ndarray, phi: float, fixed: np.ndarray, v: np.nda
         value, eta = height(v)
     for _ in range(STEPS):
         joint.evaluate(families.IWLS, eta, phi)
-        gradient = joint.pull_back(L, joint.sum_scores(joint.a[: data.y.size])) - v
+        gradient = joint.pull_back(L, joint.sum_scores(joint.a[: data.obs.y.size])) - v
         H = joint.curvature(joint.gram(joint.b), L)
         if not np.all(np.isfinite(H)):
             return False

@@ -170,7 +170,7 @@ def _effects(model: "Model", mode: Mode) -> tuple[dict[str, np.ndarray], dict[st
     from ..problem import factor_draws
 
     data = model.problem.data
-    p, m = data.X.shape[0], data.covariance.row.size
+    p, m = data.obs.X.shape[0], data.prior.covariance.row.size
     L = factor_draws(data, mode.theta[p : p + m])
     u = np.zeros(mode.map.modes.size)
     variance = np.zeros_like(u)

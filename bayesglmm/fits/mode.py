@@ -62,7 +62,7 @@ class Objective:
         self.blocks = np.zeros((q, q, self.J))
         self.dense = np.zeros((0, 0))
         self.joint = None if self.single else dense.Joint(rows, data)
-        self.d = data.X.shape[0] + data.covariance.row.size + data.phi_kind.size
+        self.d = data.obs.X.shape[0] + data.prior.covariance.row.size + data.prior.phi.shape[0]
 
     def __call__(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         """Value and gradient at theta; modes in self.v, curvature in self.blocks or self.dense."""
@@ -89,35 +89,36 @@ class Start(NamedTuple):
 
 def first_guess(rows, data: Data, start: Start) -> tuple[np.ndarray, np.ndarray]:
     """Start of the search and a guess of the covariance: a fit without effects, moderate sds."""
-    p, n = data.X.shape
-    m, with_phi = data.covariance.row.size, data.phi_kind.size
+    p, n = data.obs.X.shape
+    m, with_phi = data.prior.covariance.row.size, data.prior.phi.shape[0]
     beta, phi = start.beta, start.phi
     score, weight, spare = np.empty(n), np.ones(n), np.empty(n)
     gram = np.eye(p)
     good = beta
     for _ in range(50):
-        eta = data.offset + beta @ data.X
-        rows(families.IWLS, eta, data.y, data.w, phi, score, weight, spare, spare)
+        eta = data.obs.offset + beta @ data.obs.X
+        rows(families.IWLS, eta, data.obs.y, data.obs.w, phi, score, weight, spare, spare)
         if not (np.all(np.isfinite(score)) and np.all(np.isfinite(weight))):
             beta = good
             break
         good = beta
-        gram = (data.X * weight) @ data.X.T
+        gram = (data.obs.X * weight) @ data.obs.X.T
         gram += np.eye(p) * (RIDGE * max(1.0, float(np.trace(gram)) / max(p, 1)))
-        step = np.linalg.solve(gram, data.X @ score)
-        step *= min(1.0, 2.0 * start.spread / max(float(np.abs(step).max(initial=0.0)), 1e-300))
+        step = np.linalg.solve(gram, data.obs.X @ score)
+        largest = max(float(np.abs(step).max(initial=0.0)), 1e-300)
+        step *= min(1.0, 2.0 * start.spread / largest)
         beta = beta + step
         if np.abs(step).max(initial=0.0) < 1e-6 * start.spread:
             break
     if with_phi:
         phi = _residual_sd(rows, data, beta, phi)
     share = phi * np.sqrt(0.5) if with_phi else FIRST_SD * start.spread
-    diagonal = data.covariance.row == data.covariance.col
+    diagonal = data.prior.covariance.row == data.prior.covariance.col
     psi = np.where(diagonal, np.log(max(share, 1e-8)), 0.0)
     theta = np.concatenate([beta, psi, [np.log(max(share, 1e-8))] if with_phi else []])
     guess = np.zeros((theta.size, theta.size))
     guess[:p, :p] = 2.0 * np.linalg.inv(gram)
-    levels = data.levels[data.factor[data.covariance.row]] if m else np.zeros(0)
+    levels = data.levels[data.factor[data.prior.covariance.row]] if m else np.zeros(0)
     scale = np.where(diagonal, 1.0, share * share)
     guess[range(p, p + m), range(p, p + m)] = scale / np.maximum(levels, 1.0)
     if with_phi:
@@ -127,12 +128,12 @@ def first_guess(rows, data: Data, start: Start) -> tuple[np.ndarray, np.ndarray]
 
 def _residual_sd(rows, data: Data, beta: np.ndarray, phi: float) -> float:
     """Dispersion at which the rows' score in log phi vanishes, by bisection on its sign."""
-    a, b, c = np.empty((3, data.y.size))
-    eta = data.offset + beta @ data.X
+    a, b, c = np.empty((3, data.obs.y.size))
+    eta = data.obs.offset + beta @ data.obs.X
     low, high = phi * 1e-6, phi * 1e3
     for _ in range(60):
         middle = np.sqrt(low * high)
-        rows(families.GRADIENT, eta, data.y, data.w, middle, a, b, c, c)
+        rows(families.GRADIENT, eta, data.obs.y, data.obs.w, middle, a, b, c, c)
         if c.sum() > 0.0:
             low = middle
         else:
@@ -167,7 +168,7 @@ def find(rows, data: Data, penalized: bool, start: Start) -> Mode:
 
 def describe(objective: Objective, optimum: Optimum) -> Mode:
     """Curvature at an optimum, and how the modes move with theta."""
-    data, d = objective.data, objective.d
+    d = objective.d
     objective(optimum.x)
     v = objective.v.copy()
     slopes = np.zeros((d, v.size))
@@ -218,9 +219,13 @@ def unfitted(rows, data: Data, start: Start) -> Map:
 
 def longest_steps(data: Data, start: Start) -> np.ndarray:
     """Largest step of each element of theta."""
-    p, m = data.X.shape[0], data.covariance.row.size
+    p, m = data.obs.X.shape[0], data.prior.covariance.row.size
     return np.concatenate(
-        [np.full(p, LONGEST_BETA * start.spread), np.full(m, LONGEST_PSI), np.full(data.phi_kind.size, 1.0)]
+        [
+            np.full(p, LONGEST_BETA * start.spread),
+            np.full(m, LONGEST_PSI),
+            np.full(data.prior.phi.shape[0], 1.0),
+        ]
     )
 
 

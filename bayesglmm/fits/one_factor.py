@@ -14,7 +14,7 @@ import math
 
 import numpy as np
 
-from .. import covariance, families, lanes
+from .. import covariance, families
 from .._jit import entry, kernel, types
 from ..density import (
     DATA_TYPE,
@@ -24,6 +24,37 @@ from ..density import (
     theta_logprior,
     theta_logprior_gradient,
 )
+from ..lanes import (
+    CHOLESKY,
+    CURVE,
+    ETA,
+    FIXED,
+    HALF,
+    LOGLIK,
+    NEW_V,
+    SCORE,
+    STEP,
+    TOTAL,
+    A,
+    B,
+    E,
+    U,
+    V,
+    add_effect,
+    by_lane,
+    factorize,
+    fixed_part,
+    linear_predictor,
+    log_determinants,
+    make_work,
+    mix,
+    newton_step,
+    pull_back,
+    solve_backward,
+    solve_forward,
+    sum_rows,
+)
+from ..layout import GROUP, LEVEL, ROW
 
 STEPS = 60  # Newton steps of a mode; 3-6 are the rule
 CLOSE = 1e-9  # a step below this leaves an error of its square
@@ -32,74 +63,47 @@ PHI_STEP = 1e-5  # relative step of the central difference in log phi
 
 
 @kernel
-def modes(rows, data, c, L, phi, v, work):
-    """Bring v (q, groups of the chunk) to the modes by Newton steps with Fisher weights.
+def modes(rows, obs, c, L, phi, work):
+    """Bring V to the modes by Newton steps with Fisher weights; FIXED must hold the fixed part.
 
-    Scores and Z'WZ at the last point but one stay in `work`. work.eta must hold the fixed part in
-    work.d on entry. Returns the number of steps, or -1 where a step is not finite.
+    Returns the number of steps, or -1 where a step is not finite.
     """
     q = L.shape[0]
-    groups = data.lanes.first[c + 1] - data.lanes.first[c]
-    first, last = data.lanes.row[c], data.lanes.row[c + 1]
-    m = last - first
-    longest = np.full(groups, LONGEST)
-    before = np.zeros((q, groups))
+    first = obs.lanes.chunk[c, ROW]
+    m = obs.lanes.chunk[c + 1, ROW] - first
+    groups = obs.lanes.chunk[c + 1, GROUP] - obs.lanes.chunk[c, GROUP]
+    y, w = obs.y[first : first + m], obs.w[first : first + m]
+    eta, a, b = work.row[ETA, :m], work.row[A], work.row[B]
+    v, step, before = work.vector[V], work.vector[STEP], work.vector[NEW_V]
+    longest = work.number[TOTAL]
+    for g in range(groups):
+        longest[g] = LONGEST
+        for k in range(q):
+            before[k, g] = 0.0
     for count in range(STEPS):
-        linear_predictor(data, c, L, v, groups, work)
-        y, w = data.y[first:last], data.w[first:last]
-        rows(families.IWLS, work.eta[:m], y, w, phi, work.a, work.b, work.a, work.a)
-        newton_step(data, c, L, v, groups, work)
+        linear_predictor(obs, c, L, v, groups, work)
+        rows(families.IWLS, eta, y, w, phi, a, b, a, a)
+        newton_step(obs, c, L, v, groups, work)
         largest = 0.0
         for g in range(groups):
-            size, turn = 0.0, 0.0
+            size, turn, previous = 0.0, 0.0, 0.0
             for k in range(q):
-                size = max(size, abs(work.step[k, g]))
-                turn += work.step[k, g] * before[k, g]
+                size = max(size, abs(step[k, g]))
+                turn += step[k, g] * before[k, g]
+                previous = max(previous, abs(before[k, g]))
             if not size < np.inf:
                 return -1
             if turn < 0.0:
                 # Overshot: half the last step bounds the next ones, so that steps cannot cycle.
-                previous = 0.0
-                for k in range(q):
-                    previous = max(previous, abs(before[k, g]))
                 longest[g] = min(longest[g], max(0.5 * previous, CLOSE))
             factor = 1.0 if size <= longest[g] else longest[g] / size
             for k in range(q):
-                before[k, g] = factor * work.step[k, g]
+                before[k, g] = factor * step[k, g]
                 v[k, g] += before[k, g]
             largest = max(largest, size * factor)
         if largest < CLOSE:
             return count + 1
     return STEPS
-
-
-@kernel
-def linear_predictor(data, c, L, v, groups, work):
-    """work.eta = work.d (the fixed part) + Z L v; work.u = L v."""
-    m = data.lanes.row[c + 1] - data.lanes.row[c]
-    for i in range(m):
-        work.eta[i] = work.d[i]
-    lanes.mix(L, v, groups, work.u)
-    for k in range(L.shape[0]):
-        lanes.add_effect(data, c, k, work.u[k], work.lane, work.eta)
-
-
-@kernel
-def newton_step(data, c, L, v, groups, work):
-    """work.step = H^-1 (L'Z's - v) from scores in work.a and weights in work.b; work.C of H."""
-    q = L.shape[0]
-    for k in range(q):
-        lanes.sum_scores(data, c, k, work.a, work.lane, work.score[k])
-        for l in range(k + 1):
-            lanes.sum_curvature(data, c, k, l, work.b, work.lane, work.curve[k, l])
-    good = lanes.factorize(L, work, groups)
-    lanes.pull_back(L, work.score, groups, work.step)
-    for k in range(q):
-        for g in range(groups):
-            work.step[k, g] -= v[k, g]
-    lanes.solve_forward(work.C, work.step, groups)
-    lanes.solve_backward(work.C, work.step, groups)
-    return good
 
 
 @entry(
@@ -119,26 +123,28 @@ def laplace(rows, data, penalized, theta, modes_v, blocks, gradient):
     modes_v (q J,) holds the start of the modes and receives them; blocks (q, q, J) receives C;
     gradient (d,) is filled. -inf if a mode is not found or a curvature is not positive definite.
     """
-    p, m, q = data.beta_kind.size, data.covariance.row.size, data.factor.size
-    J = data.levels[0]
-    L = np.zeros((q, q))
-    covariance.fill_L(data.covariance, theta[p : p + m], L)
-    phi = dispersion(data, theta)
-    work = lanes.make_work(data)
-    d_L = np.zeros((q, q))
-    gradient[:] = 0.0
+    obs, prior = data.obs, data.prior
+    p, m, q = obs.X.shape[0], prior.covariance.row.size, obs.Z.shape[0]
+    J = blocks.shape[2]
+    L, d_L = np.zeros((q, q)), np.zeros((q, q))
+    covariance.fill_L(prior.covariance, theta[p : p + m], L)
+    phi = dispersion(prior, theta)
+    with_phi = prior.phi.shape[0] > 0
+    work = make_work(obs.lanes, q)
+    for j in range(theta.size):
+        gradient[j] = 0.0
     value = 0.0
-    for c in range(data.lanes.direct.size):
-        first = data.lanes.first[c]
-        groups = data.lanes.first[c + 1] - first
-        v = work.v
+    v, C = work.vector[V], work.matrix[CHOLESKY]
+    for c in range(obs.lanes.chunk.shape[0] - 1):
+        first = obs.lanes.chunk[c, GROUP]
+        groups = obs.lanes.chunk[c + 1, GROUP] - first
         for k in range(q):
             for g in range(groups):
                 v[k, g] = modes_v[k * J + first + g]
-        lanes.fixed_part(data, c, theta[:p], work.d, 0)
-        if modes(rows, data, c, L, phi, v, work) < 0:
+        fixed_part(obs, c, theta[:p], work.row[FIXED], 0)
+        if modes(rows, obs, c, L, phi, work) < 0:
             return -np.inf
-        part = _chunk(rows, data, c, L, phi, v, work, gradient, d_L)
+        part = _chunk(rows, obs, with_phi, c, L, phi, work, gradient, d_L)
         if not part > -np.inf:
             return -np.inf
         value += part
@@ -147,109 +153,115 @@ def laplace(rows, data, penalized, theta, modes_v, blocks, gradient):
                 modes_v[k * J + first + g] = v[k, g]
             for l in range(k + 1):
                 for g in range(groups):
-                    blocks[k, l, first + g] = work.C[k, l, g]
-    covariance.chain_psi(data.covariance, L, d_L, gradient[p : p + m])
+                    blocks[k, l, first + g] = C[k, l, g]
+    covariance.chain_psi(prior.covariance, L, d_L, gradient[p : p + m])
     if penalized == 1:
-        value += theta_logprior(data, theta, L)
-        theta_logprior_gradient(data, theta, L, gradient)
+        value += theta_logprior(prior, theta, L)
+        theta_logprior_gradient(prior, theta, L, gradient)
     return value
 
 
 @kernel
-def _chunk(rows, data, c, L, phi, v, work, gradient, d_L):
-    """The groups of a chunk: value returned, gradients added."""
-    q = L.shape[0]
-    p, m = data.beta_kind.size, data.covariance.row.size
-    groups = data.lanes.first[c + 1] - data.lanes.first[c]
-    first, last = data.lanes.row[c], data.lanes.row[c + 1]
+def _chunk(rows, obs, with_phi, c, L, phi, work, gradient, d_L):
+    """The groups of a chunk at the modes in V: value returned, gradients added."""
+    q, p = L.shape[0], obs.X.shape[0]
+    lanes, buffer = obs.lanes, work.lane
+    groups = lanes.chunk[c + 1, GROUP] - lanes.chunk[c, GROUP]
+    first, last = lanes.chunk[c, ROW], lanes.chunk[c + 1, ROW]
     n = last - first
-    y, w = data.y[first:last], data.w[first:last]
-    linear_predictor(data, c, L, v, groups, work)
-    ll, s, k_, t = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
-    rows(families.FULL, work.eta[:n], y, w, phi, ll, s, k_, t)
+    y, w = obs.y[first:last], obs.w[first:last]
+    eta, v, score = work.row[ETA, :n], work.vector[V], work.vector[SCORE]
+    curve, half, C = work.matrix[CURVE], work.matrix[HALF], work.matrix[CHOLESKY]
+    product = work.row[E]
+    linear_predictor(obs, c, L, v, groups, work)
+    ll, s, bend, turn = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
+    rows(families.FULL, eta, y, w, phi, ll, s, bend, turn)
     value = 0.0
     for i in range(n):
         value += ll[i]
     for k in range(q):
-        lanes.sum_scores(data, c, k, s, work.lane, work.score[k])
+        sum_rows(lanes, obs.Z[k], obs.ones[k], c, s, buffer, score[k])
+        for i in range(n):
+            product[i] = obs.Z[k, first + i] * bend[i]
         for l in range(k + 1):
-            lanes.sum_curvature(data, c, k, l, k_, work.lane, work.curve[k, l])
-    if not lanes.factorize(L, work, groups):
+            sum_rows(lanes, obs.Z[l], obs.ones[l], c, product, buffer, curve[k, l])
+    if not factorize(L, groups, work.matrix):
         return -np.inf
-    C = work.C
-    for k in range(q):
-        for g in range(groups):
-            value -= math.log(C[k, k, g]) + 0.5 * v[k, g] * v[k, g]
+    log_determinants(C, groups, work.number[LOGLIK])
+    for g in range(groups):
+        value -= work.number[LOGLIK, g]
+        for k in range(q):
+            value -= 0.5 * v[k, g] * v[k, g]
 
     # H^-1 by its columns, then M = L H^-1 L' for the levers.
     inverse = np.zeros((q, q, groups))
     column = np.empty((q, groups))
     for l in range(q):
-        column[:] = 0.0
-        column[l] = 1.0
-        lanes.solve_forward(C, column, groups)
-        lanes.solve_backward(C, column, groups)
+        for k in range(q):
+            for g in range(groups):
+                column[k, g] = 1.0 if k == l else 0.0
+        solve_forward(C, column, groups)
+        solve_backward(C, column, groups)
         for k in range(q):
             for g in range(groups):
                 inverse[k, l, g] = column[k, g]
     lever = np.zeros(n)
-    M = np.empty(groups)
+    M = work.number[TOTAL]
     for k in range(q):
         for l in range(k + 1):
             twice = 1.0 if k == l else 2.0
-            M[:] = 0.0
+            for g in range(groups):
+                M[g] = 0.0
             for i in range(k + 1):
                 for j in range(l + 1):
                     factor = twice * L[k, i] * L[l, j]
                     if factor != 0.0:
                         for g in range(groups):
                             M[g] += factor * inverse[i, j, g]
-            _add_lever(data, c, k, l, M, work.lane, lever)
+            _add_lever(lanes, obs.Z[k], obs.Z[l], c, M, buffer, lever)
+    pull = work.row[A]
     for i in range(n):
-        work.a[i] = 0.5 * lever[i] * t[i]
+        pull[i] = 0.5 * lever[i] * turn[i]
+    step, b = work.vector[STEP], work.vector[NEW_V]
     for k in range(q):
-        lanes.sum_scores(data, c, k, work.a, work.lane, work.step[k])
-    b = np.empty((q, groups))
-    lanes.pull_back(L, work.step, groups, b)
-    lanes.solve_forward(C, b, groups)
-    lanes.solve_backward(C, b, groups)
-    lanes.mix(L, b, groups, work.u)
+        sum_rows(lanes, obs.Z[k], obs.ones[k], c, pull, buffer, step[k])
+    pull_back(L, step, groups, b)
+    solve_forward(C, b, groups)
+    solve_backward(C, b, groups)
+    mix(L, b, groups, work.vector[U])
     shift = np.zeros(n)  # a_r' b
     for k in range(q):
-        lanes.add_effect(data, c, k, work.u[k], work.lane, shift)
-    e = np.empty(n)
+        add_effect(lanes, obs.Z[k], obs.ones[k], c, work.vector[U, k], buffer, shift)
     for i in range(n):
-        e[i] = s[i] - work.a[i] + k_[i] * shift[i]
+        product[i] = s[i] - pull[i] + bend[i] * shift[i]
     for k in range(p):
-        gradient[k] += dot(data.X[k, first:last], e)
+        gradient[k] += dot(obs.X[k, first:last], product[:n])
+    total = work.number[TOTAL]
     for k in range(q):
-        lanes.sum_scores(data, c, k, e, work.lane, work.total)
+        sum_rows(lanes, obs.Z[k], obs.ones[k], c, product, buffer, total)
         for l in range(q):
             for g in range(groups):
-                product = 0.0
+                trace = 0.0
                 for j in range(q):
-                    product += work.half[k, j, g] * inverse[j, l, g]
-                d_L[k, l] += work.total[g] * v[l, g] - b[l, g] * work.score[k, g] - product
-    if data.phi_kind.size > 0:
-        up, down = phi * math.exp(PHI_STEP), phi * math.exp(-PHI_STEP)
-        ll2, s2, k2 = np.empty(n), np.empty(n), np.empty(n)
-        rows(families.FULL, work.eta[:n], y, w, up, ll, s, k_, t)
-        rows(families.FULL, work.eta[:n], y, w, down, ll2, s2, k2, t)
-        total = 0.0
-        for i in range(n):
-            total += ll[i] - ll2[i] - 0.5 * lever[i] * (k_[i] - k2[i]) - shift[i] * (s[i] - s2[i])
-        gradient[p + m] += total / (2.0 * PHI_STEP)
+                    trace += half[k, j, g] * inverse[j, l, g]
+                d_L[k, l] += total[g] * v[l, g] - b[l, g] * score[k, g] - trace
+    if with_phi:
+        slope = 0.0
+        for side in range(2):
+            sign = 1.0 if side == 0 else -1.0
+            rows(families.FULL, eta, y, w, phi * math.exp(sign * PHI_STEP), ll, s, bend, turn)
+            for i in range(n):
+                slope += sign * (ll[i] - 0.5 * lever[i] * bend[i] - shift[i] * s[i])
+        gradient[gradient.size - 1] += slope / (2.0 * PHI_STEP)
     return value
 
 
 @kernel
-def _add_lever(data, c, k, l, values, buffer, lever):
-    """lever_r += Z_rk Z_rl * (value of the row's group)."""
-    first = data.lanes.row[c]
-    own = lanes.by_lane(data, c, values, buffer)
-    for level in range(data.lanes.level[c], data.lanes.level[c + 1]):
-        row = data.lanes.start[level]
-        for i in range(data.lanes.count[level]):
-            lever[row - first + i] += data.Z[k, row + i] * data.Z[l, row + i] * own[i]
-
-
+def _add_lever(lanes, z, other, c, values, buffer, lever):
+    """lever_r += z_r other_r * (value of the row's group)."""
+    first = lanes.chunk[c, ROW]
+    own = by_lane(lanes, c, values, buffer)
+    for level in range(lanes.chunk[c, LEVEL], lanes.chunk[c + 1, LEVEL]):
+        row = lanes.level[level, 0]
+        for i in range(lanes.level[level, 1]):
+            lever[row - first + i] += z[row + i] * other[row + i] * own[i]
