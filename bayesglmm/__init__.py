@@ -23,16 +23,15 @@ eta, mu      linear predictor; mean, ``g(mu) = eta`` with the link g
 position     what a sampler moves; ``logdensity`` and ``gradient`` are taken there
 ===========  ====================================================================================
 
-Layers; every module imports only from those above it:
+Layers; every module imports only from those above it (``tests/test_layers.py`` lists them all):
 
-1. ``errors``, ``_jit``, ``_simd``, ``_special``, ``_linalg``, ``_random``: tools
-2. ``frames``, ``datasets``, ``formula``, ``design``, ``checks``: formula and data to a Design
+1. tools: ``errors``, ``tables``, ``_jit``, ``_simd``, ``_special``, ``_linalg``, ``_random`` ...
+2. formula and data to a Design: ``frames``, ``datasets``, ``formula``, ``design``, ``checks`` ...
 3. statistics: ``families``, ``links``, ``priors``, ``covariance``, ``layout``, ``density``,
-   ``fits``, ``conditionals``
-4. movement, which knows no statistics: ``samplers``, ``adaptation``, ``diagnostics``, ``chains``
-5. ``model``: where the two columns meet
-6. ``summary``, ``posterior``, ``io``: results
-7. ``cli``
+   ``fits``, ``conditionals`` ...
+4. movement, which knows no statistics: ``samplers``, ``adaptation``, ``diagnostics``, ``chains`` ...
+5. where the two columns meet: ``model``, ``problem``, ``programs`` ...
+6. results: ``sampling``, ``posterior``, ``summary``, ``io``, ``cli`` ...
 
 Importing the package imports none of the heavy libraries; each comes when it is first needed.
 """
@@ -72,11 +71,15 @@ _HOME = {
     "ConvergenceWarning": "errors",
 }
 
-__all__ = sorted(_HOME)
+_MODULES = {"families"}  # where a user's own module finds `define`
+
+__all__ = sorted({*_HOME, *_MODULES})
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name from the module it lives in, when it is first asked for."""
+    """Import a public name, or the module it lives in, when it is first asked for."""
+    if name in _MODULES:
+        return import_module(f"bayesglmm.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'bayesglmm' has no attribute {name!r}")
     value = getattr(import_module(f"bayesglmm.{_HOME[name]}"), name)
