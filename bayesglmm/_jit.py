@@ -13,10 +13,13 @@ of a generic function is poisoned by a user's class. A folder named by the hash 
 the first, fixed signatures the second.
 """
 
+import contextlib
 import hashlib
 import os
 import shutil
 import stat
+import subprocess
+import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -25,9 +28,11 @@ from pathlib import Path
 from typing import Any
 
 import numba
-from numba import types
-from numba.core import config
-from numba.extending import intrinsic, overload
+import numba.core.config
+import numba.extending
+from numba.core.compiler_lock import global_compiler_lock
+
+from ._linking import compiling
 
 __all__ = [
     "entry",
@@ -38,8 +43,17 @@ __all__ = [
     "pointer_type",
     "reduce",
     "simd",
+    "typeof",
     "types",
 ]
+
+# numba's own annotations do not describe what its decorators return, nor its settings.
+njit: Any = numba.njit
+config: Any = numba.core.config
+intrinsic: Any = numba.extending.intrinsic
+overload: Any = numba.extending.overload
+typeof: Any = numba.typeof
+types: Any = numba.types
 
 ENABLED = not config.DISABLE_JIT
 
@@ -48,8 +62,8 @@ ENABLED = not config.DISABLE_JIT
 ROW_FLAGS = {"contract", "arcp", "nsz"}
 SUM_FLAGS = ROW_FLAGS | {"reassoc"}  # for plain sums of products only: eight at a time
 
-# Inner functions are never called from Python; their wrappers would take longer to compile than they.
-INNER = {
+# Inner functions are never called from Python, and wrappers for that take long to compile.
+INNER: dict[str, Any] = {
     "nogil": True,
     "error_model": "numpy",
     "no_cpython_wrapper": True,
@@ -59,9 +73,23 @@ INNER = {
 STALE_SECONDS = 30 * 24 * 3600  # caches of sources that have not been used for a month are removed
 
 
+def _inner(dispatcher: Any) -> Any:
+    """Compile a function only to be linked into its callers (see `_linking`)."""
+    compile_alone = dispatcher.compile
+
+    def compile_for_linking(signature: Any) -> Any:
+        # The lock is numba's own, taken before the mark is set and held while it stands.
+        with global_compiler_lock, compiling(inner=True):
+            return compile_alone(signature)
+
+    dispatcher.compile = compile_for_linking
+    return dispatcher
+
+
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile an inner function, on demand of the entry points that call it."""
-    return numba.njit(**INNER, fastmath={"contract"})(function)
+    made = njit(**INNER, fastmath={"contract"})(function)
+    return _inner(made) if ENABLED else made
 
 
 def simd(function: Callable[..., Any]) -> Any:
@@ -69,14 +97,13 @@ def simd(function: Callable[..., Any]) -> Any:
 
     Inlined by force: a call that LLVM deems too large to inline stops the vectorizer.
     """
-    return numba.njit(nogil=True, error_model="numpy", fastmath=ROW_FLAGS, forceinline=True)(
-        function
-    )
+    return njit(nogil=True, error_model="numpy", fastmath=ROW_FLAGS, forceinline=True)(function)
 
 
 def reduce(function: Callable[..., Any]) -> Any:
     """Compile a plain sum over a vector, whose order the compiler may choose once and for all."""
-    return numba.njit(**INNER, fastmath=SUM_FLAGS)(function)
+    made = njit(**INNER, fastmath=SUM_FLAGS)(function)
+    return _inner(made) if ENABLED else made
 
 
 def pointer_type(signature: Any) -> Any:
@@ -168,13 +195,42 @@ class _Entry:
         self.python, self.signature, self.cache = function, signature, cache
         self.__name__, self.__doc__ = function.__name__, function.__doc__
         self._compiled: Any = None
+        self._elsewhere: subprocess.Popen[bytes] | None = None
 
     @property
     def compiled(self) -> Any:
         """The dispatcher, ready to be called or passed as a pointer."""
         if self._compiled is None:
+            if self._elsewhere is not None:
+                # Whatever came of it: what is not in the cache now is compiled here.
+                self._elsewhere.wait()
+                self._elsewhere = None
             self._compiled = _compile(self.python, self.signature, self.cache)
         return self._compiled
+
+    def compile_elsewhere(self) -> None:
+        """Begin to compile into the cache in a second process, if there is work and a core for it.
+
+        The first use of the entry point waits for it.
+        """
+        folder = cache_folder() if self.cache else None
+        started = self._compiled is not None or self._elsewhere is not None
+        if folder is None or started or (os.cpu_count() or 1) < 2 or not sys.executable:
+            return
+        module, name = self.python.__module__, self.python.__name__
+        if any(Path(folder).rglob(f"{module.rpartition('.')[2]}.{name}-*.nbi")):
+            return
+        script = f"import importlib; importlib.import_module({module!r}).{name}.compiled"
+        roots = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, roots))}
+        with contextlib.suppress(OSError):
+            self._elsewhere = subprocess.Popen(
+                [sys.executable, "-c", script],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
 
     def __call__(self, *args: Any) -> Any:
         # An entry point among the arguments goes in as a pointer.
@@ -205,8 +261,9 @@ def _dispatcher(function: Callable[..., Any], signature: Any, folder: str | None
     if folder is not None:
         config.CACHE_DIR = folder
     try:
-        made = numba.njit(nogil=True, error_model="numpy", cache=folder is not None)(function)
-        made.compile(signature)
+        made = njit(nogil=True, error_model="numpy", cache=folder is not None)(function)
+        with global_compiler_lock, compiling(inner=False):
+            made.compile(signature)
     finally:
         config.CACHE_DIR = previous
     made.disable_compile()

@@ -60,7 +60,7 @@ else:
 
 @simd
 def _cosine_and_sine(turn):
-    """cos and sin of 2 pi turn, for turn in (0, 1)."""
+    """Cos and sin of 2 pi turn, for turn in (0, 1)."""
     shifted = 4.0 * turn + ROUND
     quadrant = bits(shifted) - ROUND_BITS
     r = (4.0 * turn - (shifted - ROUND)) * HALF_PI  # in [-pi/4, pi/4]

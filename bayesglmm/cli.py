@@ -263,19 +263,19 @@ def _model(arguments: argparse.Namespace, clock: Clock) -> "Model":
 
 
 def _data(arguments: argparse.Namespace) -> Any:
-    """Return the frame of a CSV file, or else the shipped data set of that name."""
+    """Return the columns of a CSV file, or else of the shipped data set of that name."""
     from . import datasets, frames
     from .errors import DataError
 
     name = arguments.data
     if name not in datasets.names() or Path(name).is_file():
-        return frames.read_csv(name, factors=arguments.factor, na=arguments.na)
+        return frames.read_columns(name, factors=arguments.factor, na=arguments.na)
     if arguments.factor or arguments.na:
         raise DataError(
             f"--factor and --na are for CSV files, and {name!r} is a shipped data set; "
             "write factor(column) in the formula"
         )
-    return datasets.load_dataset(name)
+    return datasets.load_columns(name)
 
 
 def _posterior_record(post: "Posterior") -> dict[str, Any]:

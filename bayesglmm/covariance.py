@@ -163,6 +163,15 @@ def _huang_wand_constant(nu: float, scales: NDArray[np.float64]) -> float:
     return constant + mixed - log_scales
 
 
+def factors(cov: Covariance, psi: NDArray[np.float64]) -> NDArray[np.float64]:
+    """L of draws of psi (..., elements), shape (..., Q, Q)."""
+    Q = cov.z_scale.size
+    L = np.zeros((*psi.shape[:-1], Q, Q))
+    for e, (k, l) in enumerate(zip(cov.row, cov.col, strict=True)):
+        L[..., k, l] = np.exp(psi[..., e]) if k == l else psi[..., e]
+    return L
+
+
 @kernel
 def fill_L(cov, psi, L):
     """L from psi; 0 elsewhere."""

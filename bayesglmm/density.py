@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import covariance, families
-from ._jit import ENABLED, entry, kernel, pointer_type, reduce, types
+from ._jit import ENABLED, entry, kernel, pointer_type, reduce, typeof, types
 from .covariance import Covariance
 from .layout import Lanes
 from .prior_density import prior_logpdf, prior_slope
@@ -48,7 +48,7 @@ class Data(NamedTuple):
 
     obs: Observations
     prior: Prior
-    index: np.ndarray  # (F, n) int32, level of each row in each factor
+    level: np.ndarray  # (F, n) int32, level of each row in each factor
     levels: np.ndarray  # (F,) int64
     factor: np.ndarray  # (Q,) int64, factor of each z column
     effect: np.ndarray  # (Q,) int64, where the effects of each z column begin in u
@@ -105,8 +105,6 @@ def identity_map(d: int, nv: int) -> Map:
 
 
 if ENABLED:
-    from numba import typeof
-
     DATA_TYPE = typeof(empty_data())
     MAP_TYPE = typeof(identity_map(1, 1))
     VECTOR, MATRIX = types.float64[::1], types.float64[:, ::1]
@@ -127,7 +125,7 @@ def dot(a, b):
 
 @kernel
 def theta_logprior(prior, theta, L):
-    """log p(beta) + log p(psi) + log p(log phi), with L filled from psi."""
+    """Log p(beta) + log p(psi) + log p(log phi), with L filled from psi."""
     p = prior.beta.shape[0]
     m = prior.covariance.row.size
     value = 0.0
@@ -228,7 +226,7 @@ def to_natural(map, position, theta, v):
 
 @kernel
 def effects(data, L, v, u):
-    """u = L v, level by level: z column k mixes the columns of its own factor."""
+    """U = L v, level by level: z column k mixes the columns of its own factor."""
     for k in range(data.factor.size):
         J = data.levels[data.factor[k]]
         out = u[data.effect[k] : data.effect[k] + J]
@@ -252,7 +250,7 @@ def fill_eta(data, beta, u, first, last, eta):
         for i in range(m):
             eta[i] += x[i] * b
     for k in range(data.factor.size):
-        z, level = data.obs.Z[k, first:last], data.index[data.factor[k], first:last]
+        z, level = data.obs.Z[k, first:last], data.level[data.factor[k], first:last]
         own = u[data.effect[k] : data.effect[k] + data.levels[data.factor[k]]]
         if data.obs.ones[k] == 1:
             for i in range(m):
@@ -288,7 +286,7 @@ def natural_gradient(rows, data, theta, v, d_theta, d_v):
         for k in range(p):
             d_theta[k] += dot(data.obs.X[k, first:last], b[:size])
         for k in range(Q):
-            z, level = data.obs.Z[k, first:last], data.index[data.factor[k], first:last]
+            z, level = data.obs.Z[k, first:last], data.level[data.factor[k], first:last]
             own = d_u[data.effect[k] : data.effect[k] + data.levels[data.factor[k]]]
             for i in range(size):
                 own[level[i]] += z[i] * b[i]
@@ -341,7 +339,7 @@ def logdensity(rows, data, map, position, gradient):
 @entry(lambda: types.void(DATA_TYPE, MAP_TYPE, MATRIX, MATRIX, MATRIX))
 def unwhiten(data, map, positions, theta, u):
     """Positions (n, d + nv) -> theta (n, d) and effects u (n, nv)."""
-    d, p, m = map.center.size, data.prior.beta.shape[0], data.prior.covariance.row.size
+    p, m = data.prior.beta.shape[0], data.prior.covariance.row.size
     Q = data.factor.size
     v, L = np.empty(u.shape[1]), np.zeros((Q, Q))
     for i in range(positions.shape[0]):

@@ -1,4 +1,4 @@
-"""CSV files: to a data frame without guessing.
+"""CSV files: to columns, or a data frame, without guessing.
 
 A column whose cells are all numbers is a column of numbers, any other a column of texts. Ids with
 leading zeros are texts ("007" stays); an id column of plain whole numbers, kept to the last digit,
@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
+from .columns import Column, plain
 from .errors import DataError
 
 if TYPE_CHECKING:
@@ -66,8 +67,18 @@ def read_csv(
         With the line, if the file is not a table: ragged rows, a header that names a column twice
         or not at all, NUL bytes, text that is not UTF-8.
     """
-    import pandas as pd
+    from . import series
 
+    return series.frame(read_columns(path, na=na, factors=factors))
+
+
+def read_columns(
+    path: str | os.PathLike[str],
+    *,
+    na: Sequence[str] | None = None,
+    factors: Sequence[str] | None = None,
+) -> dict[str, Column]:
+    """Read what `read_csv` reads as columns by name, which a model takes too, without pandas."""
     path = _regular_file(path)
     text = _decoded(_content(path), path)
     separator = _separator(text)
@@ -76,11 +87,11 @@ def read_csv(
     for name in asked:
         if name not in header:
             raise DataError(f"{path}: there is no column {name!r} to make a factor of")
-    columns: dict[str, object] = {}
+    columns = {}
     for name, cells in zip(header, zip(*rows, strict=True), strict=True):
         column = _column(name, cells, na, path, separator)
         columns[name] = _factor(column) if name in asked else column
-    return pd.DataFrame(columns)
+    return columns
 
 
 # --- bytes to text -------------------------------------------------------------------------------
@@ -211,35 +222,37 @@ def _check_header(header: list[str], path: Path) -> None:
 
 def _column(
     name: str, cells: tuple[str, ...], na: Sequence[str] | None, path: Path, separator: str
-) -> object:
+) -> Column:
     """Numbers if every cell that is not missing is one, texts otherwise."""
-    import pandas as pd
-
     stripped = [cell.strip() for cell in cells]
     absent = MISSING_NUMBERS if na is None else frozenset(na)
     present = [cell for cell in stripped if cell not in absent]
     if present and all(map(_NUMBER.fullmatch, present)):
         if not any(map(_LEADING_ZERO.fullmatch, present)):
-            return _numbers(stripped, absent)
+            return _numbers(name, stripped, absent)
     elif present:
         _refuse_commas(name, present, path, separator)
     elif all(cell in absent for cell in stripped) and na is None:
-        return np.full(len(cells), np.nan)
-    absent = MISSING_TEXTS if na is None else frozenset(na)
-    return pd.Series([None if cell in absent else cell for cell in cells], dtype="str")
+        return plain(name, np.full(len(cells), np.nan))
+    return _texts(name, cells, MISSING_TEXTS if na is None else frozenset(na))
 
 
-def _numbers(cells: list[str], absent: frozenset[str]) -> object:
+def _texts(name: str, cells: Sequence[str], absent: frozenset[str]) -> Column:
+    missing = np.array([cell in absent for cell in cells])
+    return Column(name, "text", np.array(cells, dtype=object), missing)
+
+
+def _numbers(name: str, cells: list[str], absent: frozenset[str]) -> Column:
     """Whole numbers where all are whole, so that ids keep their digits; else float64."""
-    import pandas as pd
-
+    missing = np.array([cell in absent for cell in cells])
     try:
-        whole = [None if cell in absent else int(cell) for cell in cells]
-        return pd.array(whole, dtype="Int64") if None in whole else np.array(whole, dtype=np.int64)
+        whole = [0 if cell in absent else int(cell) for cell in cells]
+        return Column(name, "number", np.array(whole, dtype=np.int64), missing)
     except ValueError:
-        return np.array([np.nan if cell in absent else float(cell) for cell in cells])
+        numbers = np.array([np.nan if cell in absent else float(cell) for cell in cells])
+        return Column(name, "number", numbers, missing)
     except OverflowError:  # ids of more digits than any number here holds
-        return pd.Series([None if cell in absent else cell for cell in cells], dtype="str")
+        return _texts(name, cells, absent)
 
 
 def _refuse_commas(name: str, present: list[str], path: Path, separator: str) -> None:
@@ -256,11 +269,11 @@ def _refuse_commas(name: str, present: list[str], path: Path, separator: str) ->
             )
 
 
-def _factor(column: object) -> "pd.Categorical":
-    """A categorical whose levels are texts, sorted as the numbers or texts they were."""
-    import pandas as pd
-
-    values = pd.Series(column)
-    levels = values.dropna().drop_duplicates().sort_values()
-    texts = values.astype("str").where(values.notna(), None)
-    return pd.Categorical(texts, categories=levels.astype("str").tolist())
+def _factor(column: Column) -> Column:
+    """A categorical column whose levels are texts, sorted as the numbers or texts they were."""
+    values = column.values.tolist()
+    present = [value for value, gone in zip(values, column.missing, strict=True) if not gone]
+    place = {level: k for k, level in enumerate(sorted(set(present)))}
+    codes = np.full(len(values), -1, dtype=np.int64)
+    codes[~column.missing] = [place[value] for value in present]
+    return Column(column.name, "categorical", codes, column.missing, tuple(map(str, place)))

@@ -62,7 +62,7 @@ def bind(model: "Model") -> Problem:
             _codes([model.priors.dispersion] if family.dispersion else []),
             _covariance(model),
         ),
-        index=np.array([i[rows] for i in index], dtype=np.int32).reshape(len(factors), n),
+        level=np.array([i[rows] for i in index], dtype=np.int32).reshape(len(factors), n),
         levels=levels,
         factor=factor,
         effect=effect.astype(np.int64),
@@ -124,7 +124,7 @@ def to_user(model: "Model", theta: np.ndarray, u: np.ndarray) -> dict[str, Any]:
     if design.has_intercept:
         shift = beta @ model.x_center
         beta[..., model.intercept] -= shift
-    L = factor_draws(data, theta[..., p : p + m]) / model.z_scale[:, None]
+    L = covariance.factors(data.prior.covariance, theta[..., p : p + m]) / model.z_scale[:, None]
     sd = np.sqrt((L**2).sum(axis=-1))
     cor, place = [], 0
     for term in design.terms:
@@ -151,17 +151,6 @@ def to_user(model: "Model", theta: np.ndarray, u: np.ndarray) -> dict[str, Any]:
             effects[..., problem.order[f], i] = own
         values["u"][factor.name] = effects
     return values
-
-
-def factor_draws(data: Data, psi: np.ndarray) -> np.ndarray:
-    """L of draws of psi (..., m): shape (..., Q, Q)."""
-    Q = data.factor.size
-    L = np.zeros((*psi.shape[:-1], Q, Q))
-    for e, (k, l) in enumerate(
-        zip(data.prior.covariance.row, data.prior.covariance.col, strict=True)
-    ):
-        L[..., k, l] = np.exp(psi[..., e]) if k == l else psi[..., e]
-    return L
 
 
 def to_internal(model: "Model", values: dict[str, float], theta: np.ndarray) -> np.ndarray:

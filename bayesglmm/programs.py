@@ -186,7 +186,7 @@ def _stand_in(prior: Any) -> tuple[float, float, int]:
 class HamiltonianTarget:
     """The posterior in whitened coordinates, as HMC and NUTS see it."""
 
-    logdensity = logdensity
+    logdensity = staticmethod(logdensity)
 
     def __init__(self, model: "Model", map: Map, init: np.ndarray | None) -> None:
         self.family: Family = model.family

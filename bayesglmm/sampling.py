@@ -10,7 +10,9 @@ import numpy as np
 
 from . import chains as chain_runner
 from . import checks
-from .density import Map
+from ._jit import ENABLED
+from .conditionals import transport
+from .density import Map, logdensity
 from .errors import DataError
 from .fits import aghq
 from .fits.joint import LARGEST
@@ -74,6 +76,7 @@ def sample(
     # The seed of a run without one is drawn here and kept, so that every run can be repeated.
     seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else int(seed)
     began = time.perf_counter()
+    _compile_ahead(plan.sampler)
     map, covariance = start(model, plan.sampler)
     values = _initial(model, init, map)
     if plan.sampler == "gibbs":
@@ -105,6 +108,13 @@ def sample(
         reason=plan.reason,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _compile_ahead(sampler: str) -> None:
+    """The first time ever, half of the work is compiled in a second process, the fit in this."""
+    if ENABLED:
+        entry = transport.advance if sampler == "gibbs" else logdensity
+        entry.compile_elsewhere()
 
 
 def choose(model: "Model", sampler: str = "auto") -> Plan:

@@ -15,7 +15,17 @@ ROOT = Path(bayesglmm.__file__).parent
 # beside their own.
 LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "tools": (
-        {"errors", "tables", "codec", "_jit", "_simd", "_special", "_linalg", "_random"},
+        {
+            "errors",
+            "tables",
+            "codec",
+            "_jit",
+            "_linking",
+            "_simd",
+            "_special",
+            "_linalg",
+            "_random",
+        },
         set(),
     ),
     "data": (
@@ -70,7 +80,7 @@ UPWARD = {("model", "bayesglmm.sampling.sample")}
 
 # Libraries that only some modules may import, at top level or inside a function.
 CONFINED = {
-    "numba": {"_jit"},
+    "numba": {"_jit", "_linking"},
     "llvmlite": {"_jit", "_simd"},
     "pandas": LAYERS["data"][0] | {"tables"},
     "narwhals": LAYERS["data"][0],

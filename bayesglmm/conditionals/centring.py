@@ -64,7 +64,7 @@ def within_groups(data, tolerance: float = 1e-9) -> tuple[np.ndarray, np.ndarray
     W : ndarray, shape (c, q, J)
     """
     q, J, p = data.factor.size, int(data.levels[0]), data.obs.X.shape[0]
-    index = data.index[0]
+    index = data.level[0]
     gram = np.empty((J, q, q))
     for k in range(q):
         for l in range(k + 1):
@@ -175,7 +175,7 @@ def _draw_beta(priors, centre, L, theta, u, random):
 
 @kernel
 def _beyond_normal(prior, mean, precision, value):
-    """log prior of a coefficient less that of the Normal that stands for it."""
+    """Log prior of a coefficient less that of the Normal that stands for it."""
     distance = value - mean
     density = prior_logpdf(int(prior[0]), prior[1], prior[2], prior[3], value)
     return density + 0.5 * precision * distance * distance
@@ -230,7 +230,7 @@ def _draw_conjugate(cov, block, sums, J, psi, random):
 
 @kernel
 def _given_u(cov, block, sums, J, psi, L):
-    """log p(psi) + log p(u | Sigma) of one block, up to a constant; fills L."""
+    """Log p(psi) + log p(u | Sigma) of one block, up to a constant; fills L."""
     covariance.fill_L(cov, psi, L)
     value = covariance.psi_logdensity(cov, psi, L)
     lo, hi = cov.block_start[block], cov.block_start[block + 1]
@@ -257,7 +257,7 @@ def _given_u(cov, block, sums, J, psi, L):
 
 @kernel
 def _shifted(cov, psi, row, element, t, out):
-    """Psi moved by t: one element, or (element < 0) the scale e^t of a row. Returns log Jacobian."""
+    """Move psi by t: one element, or (element < 0) the scale of a row. Returns the log Jacobian."""
     for e in range(psi.size):
         out[e] = psi[e]
     if element >= 0:

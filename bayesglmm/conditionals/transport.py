@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import covariance, families
-from .._jit import ENABLED, entry, kernel, simd, types
+from .._jit import ENABLED, entry, kernel, simd, typeof, types
 from .._random import exponential, fill_normals, fill_uniforms, normal, uniform
 from .._simd import exp, log, log1p
 from ..density import DATA_TYPE, dispersion, dot, theta_logprior
@@ -128,8 +128,6 @@ def new_proposal(
 
 
 if ENABLED:
-    from numba import typeof
-
     _one = np.zeros(1)
     ADVANCE_SIGNATURE = types.void(
         families.ROWS_TYPE,
@@ -222,7 +220,7 @@ def carry(rows, obs, guess, L, phi, theta, hold_v, side, state, work):
 
 @simd
 def _log_weights(groups, q, loglik, v, z, log_determinant, out):
-    """log of l_i N(v; 0, I) / proposal density, for the defensive mixture."""
+    """Log of l_i N(v; 0, I) / proposal density, for the defensive mixture."""
     for g in range(groups):
         out[g] = 0.0
     for k in range(q):

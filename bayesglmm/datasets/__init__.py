@@ -9,6 +9,8 @@ from ..errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..columns import Column
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -155,12 +157,16 @@ def load_dataset(name: str) -> "pd.DataFrame":
     DataError
         If there is none of that name.
     """
-    import pandas as pd
+    from .. import series
 
-    from ..frames import read_csv
+    return series.frame(load_columns(name))
+
+
+def load_columns(name: str) -> dict[str, "Column"]:
+    """Load the same data set as columns by name, which a model takes too, without pandas."""
+    from ..frames import read_columns
 
     levels = DATASETS[name].levels if name in DATASETS else {}
-    frame = read_csv(path(name), factors=list(levels))
-    for column, order in levels.items():
-        frame[column] = pd.Categorical(frame[column], categories=list(order))
-    return frame
+    columns = read_columns(path(name), factors=list(levels))
+    ordered = {column: columns[column].with_categories(order) for column, order in levels.items()}
+    return columns | ordered

@@ -47,7 +47,7 @@ class Joint:
         self.rows, self.data = rows, data
         self.p, self.m = data.obs.X.shape[0], data.prior.covariance.row.size
         self.Q = data.factor.size
-        self.level = [data.index[f] for f in data.factor]
+        self.level = [data.level[f] for f in data.factor]
         self.block = [
             slice(int(e), int(e + data.levels[f]))
             for e, f in zip(data.effect, data.factor, strict=True)

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..covariance import factors
 from ..errors import DataError
+from ..tables import Table
 from .joint import LARGEST
 from .mode import Mode, find
 
@@ -67,9 +69,7 @@ class Fit:
 
     def summary(self) -> "pandas.DataFrame":
         """Estimates, standard errors and Wald limits, a row for each parameter."""
-        import pandas as pd
-
-        return pd.DataFrame(self.columns(), index=list(self.names))
+        return Table(self.names, self.columns()).frame()
 
     def columns(self) -> dict[str, np.ndarray]:
         """Columns of the summary."""
@@ -82,8 +82,6 @@ class Fit:
         }
 
     def __str__(self) -> str:
-        from ..tables import Table
-
         state = "converged" if self.converged else "NOT CONVERGED"
         head = [
             f"Maximum likelihood by {self.method}: {state}",
@@ -167,11 +165,9 @@ def _flat(model: "Model", theta: np.ndarray) -> np.ndarray:
 
 def _effects(model: "Model", mode: Mode) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Conditional modes of u, and sds from the inverse curvature at the parameters."""
-    from ..problem import factor_draws
-
     data = model.problem.data
     p, m = data.obs.X.shape[0], data.prior.covariance.row.size
-    L = factor_draws(data, mode.theta[p : p + m])
+    L = factors(data.prior.covariance, mode.theta[p : p + m])
     u = np.zeros(mode.map.modes.size)
     variance = np.zeros_like(u)
     Q = data.factor.size

@@ -25,12 +25,15 @@ class Target(Protocol):
     `dim` and `effects` are the sizes of theta and u; a position has dim + effects coordinates.
     """
 
-    rows: Any
     data: Any
     map: Any
     logdensity: Any
     dim: int
     effects: int
+
+    @property
+    def rows(self) -> Any:
+        """What a density is called with first: a compiled function or its pointer."""
 
     def start(self, random_state: np.ndarray, chain: int) -> np.ndarray:
         """Return a dispersed starting position (dim + effects,), advancing the stream."""
