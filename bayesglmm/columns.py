@@ -38,8 +38,8 @@ class Column:
     kind : str
         ``"number"``, ``"text"``, or ``"categorical"`` when its levels came with an order.
     values : (n,) array
-        Numbers, of any dtype or as objects; texts as objects; or the categories' codes. What
-        stands where a value is missing has no meaning.
+        Numbers, of any dtype or as objects, or texts as objects, where what stands for a missing
+        value has no meaning; or the categories' codes, -1 where missing.
     missing : (n,) bool array
         Rows without a value.
     categories : tuple of str
@@ -68,6 +68,7 @@ class Column:
 
     def numbers(self, rows: Rows = None) -> np.ndarray:
         """The values as float64, NaN where missing; a copy. Booleans are 0 and 1."""
+        assert self.is_numeric  # the codes of categories are no numbers
         values, missing = self._kept(rows)
         if values.dtype == object:
             pairs = zip(values, missing, strict=True)
@@ -98,7 +99,7 @@ class Column:
         """
         values, missing = self._kept(rows)
         if self.kind == "categorical":
-            codes, texts = np.where(missing, -1, values), list(self.categories)
+            codes, texts = values, list(self.categories)
             order = list(range(len(texts)))
         else:
             codes, kept = _factorized(values, ~missing)

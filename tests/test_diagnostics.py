@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 from arviz_stats.base import array_stats
+from scipy.special import ndtri
 
 from bayesglmm.diagnostics import columns, energy, ess, mcse, rhat
+from bayesglmm.diagnostics.normal import CENTRE, EDGE, normal_quantile
 
 TAILS = (0.05, 0.95)
 
@@ -133,3 +135,12 @@ def test_fast_length(least):
         while rest % prime == 0:
             rest //= prime
     assert rest == 1 and least <= length <= max(least + 2, int(1.15 * least))
+
+
+def test_normal_quantile_is_scipys():
+    borders = [0.5 - CENTRE, 0.5 + CENTRE, np.exp(-(EDGE**2))]
+    p = np.concatenate([np.linspace(0.001, 0.999, 999), 10.0 ** np.arange(-300.0, -1.0), borders])
+    p = np.concatenate([p, np.nextafter(p, 0.0), np.nextafter(p, 1.0)])
+    np.testing.assert_allclose(normal_quantile(p), ndtri(p), rtol=4e-15, atol=1e-16)
+    small = 2.0 ** -np.arange(2.0, 50.0)
+    np.testing.assert_array_equal(normal_quantile(1.0 - small), -normal_quantile(small))

@@ -32,6 +32,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         {
             "frames",
             "columns",
+            "series",
             "coding",
             "contrasts",
             "wording",

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from .normal import normal_quantile
+
 Block = np.ndarray  # (columns, chains, draws), float64, C order
 
 # About 8 MB of draws at a time bounds the memory; the time does not depend on it.
@@ -90,11 +92,9 @@ def doubled_ranks(ordered: np.ndarray) -> np.ndarray:
 
 def normal_scores(count: int) -> np.ndarray:
     """Return Blom's (1958) score of each doubled rank 0..2 count: (rank - 3/8) / (count + 1/4)."""
-    from scipy.special import ndtri
-
     ranks = np.arange(2 * count + 1) / 2.0
     scores = np.zeros(2 * count + 1)
-    scores[2:] = ndtri((ranks[2:] - 0.375) / (count + 0.25))
+    scores[2:] = normal_quantile((ranks[2:] - 0.375) / (count + 0.25))
     return scores
 
 
