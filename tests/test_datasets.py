@@ -33,6 +33,8 @@ def test_known_model_reads_without_warning(name):
     about = datasets.DATASETS[name]
     frame = bg.load_dataset(name)
     design = build(about.formula, frame, about.family)
+    plain = build(about.formula, datasets.load_columns(name), about.family)
+    assert (design.X == plain.X).all() and design.factors[0].levels == plain.factors[0].levels
     assert len(frame) == rows == len(design.rows)
     assert {f.name: len(f.levels) for f in design.factors} == groups
     assert design.response.name == response

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from bayesglmm import frames
+from bayesglmm.columns import Table
 from bayesglmm.errors import DataError
-from bayesglmm.frames import read_csv
+from bayesglmm.frames import read_columns, read_csv
 
 
 @pytest.fixture
@@ -169,3 +170,19 @@ def test_round_trip_of_a_frame(csv):
     again = read_csv(csv(f.to_csv(index=False)))
     pd.testing.assert_frame_equal(again, f, check_dtype=False)
     assert np.array_equal(again.x, f.x)
+
+
+def test_columns_are_those_of_the_frame(csv):
+    path = csv("k,n,x,id,s,period,f\n3,1,.5,007,b,10,2.5\n1,,NaN,010,,9,1\n2,3,-1,007,B,,2.5\n")
+    asked = ["period", "f"]
+    plain = Table(read_columns(path, factors=asked))
+    framed = Table(read_csv(path, factors=asked))
+    assert plain.names == framed.names
+    for name in plain.names:
+        one, other = plain.column(name), framed.column(name)
+        assert (one.kind, one.ordered, one.mixed) == (other.kind, other.ordered, other.mixed)
+        assert one.missing.tolist() == other.missing.tolist()
+        if one.is_numeric:
+            np.testing.assert_array_equal(one.numbers(), other.numbers())
+        levels, same = one.levels(), other.levels()
+        assert (levels.codes.tolist(), levels.texts) == (same.codes.tolist(), same.texts)
