@@ -1,8 +1,40 @@
-"""Small dense algebra in place: plain loops beat BLAS at these sizes, and threads stay apart."""
+"""Vectors and small dense matrices in place: plain loops, so that threads stay apart."""
 
 import math
 
-from ._jit import kernel
+from ._jit import kernel, reduce
+
+
+@reduce
+def dot(a, b):
+    """Sum of products; the order of the sum is the compiler's, and always the same."""
+    total = 0.0
+    for i in range(a.size):
+        total += a[i] * b[i]
+    return total
+
+
+@reduce
+def total_of(a):
+    """Sum of a vector, in an order as that of `dot`."""
+    total = 0.0
+    for i in range(a.size):
+        total += a[i]
+    return total
+
+
+@kernel
+def copy(out, x):
+    """Out = x. A loop: an assignment of slices would compile text formatting for its errors."""
+    for i in range(out.size):
+        out[i] = x[i]
+
+
+@kernel
+def add(out, x, factor):
+    """Out += factor x."""
+    for i in range(out.size):
+        out[i] += factor * x[i]
 
 
 @kernel

@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from . import covariance, families
-from ._jit import ENABLED, entry, kernel, pointer_type, reduce, typeof, types
+from ._jit import ENABLED, entry, kernel, pointer_type, typeof, types
+from ._linalg import dot
 from .covariance import Covariance
 from .layout import Lanes
 from .prior_density import prior_logpdf, prior_slope
@@ -112,15 +113,6 @@ if ENABLED:
     LOGDENSITY_TYPE = pointer_type(LOGDENSITY_SIGNATURE)
 else:
     DATA_TYPE = MAP_TYPE = VECTOR = MATRIX = LOGDENSITY_SIGNATURE = LOGDENSITY_TYPE = None
-
-
-@reduce
-def dot(a, b):
-    """Sum of products; the order of the sum is the compiler's, and always the same."""
-    total = 0.0
-    for i in range(a.size):
-        total += a[i] * b[i]
-    return total
 
 
 @kernel

@@ -2,14 +2,18 @@
 
 All functions work on one chunk c. Rows are counted from the chunk's first row, groups from its
 first group; q x q matrices of all groups are stored as M[k, l, group], so that every loop runs over
-groups. Functions take the few arrays they need: compile time grows with every array passed.
+groups. Functions take the few arrays they need: compile time grows with every array passed. Loops
+run over slices that begin where they begin: numba lets an index be negative, and an index that is
+a sum of two numbers therefore stops the vectorizer.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 
 from ._jit import kernel, simd
+from ._linalg import add
 from ._simd import log
 from .layout import DIRECT, GROUP, LANE, LEVEL, ROW
 
@@ -49,15 +53,20 @@ def make_work(lanes, q):
 @kernel
 def fixed_part(obs, c, beta, eta, start):
     """eta[start + r] = offset_r + x_r' beta for the rows of chunk c."""
-    first = obs.lanes.chunk[c, ROW]
-    m = obs.lanes.chunk[c + 1, ROW] - first
-    offset, X = obs.offset, obs.X
-    for i in range(m):
-        eta[start + i] = offset[first + i]
-    for k in range(beta.size):
-        b = beta[k]
-        for i in range(m):
-            eta[start + i] += X[k, first + i] * b
+    first, last = obs.lanes.chunk[c, ROW], obs.lanes.chunk[c + 1, ROW]
+    out, offset = eta[start : start + last - first], obs.offset[first:last]
+    for i in range(out.size):
+        out[i] = offset[i]
+    # Two columns at a time: half the traffic to and from `out`.
+    for k in range(0, beta.size - 1, 2):
+        x, b = obs.X[k, first:last], beta[k]
+        y, d = obs.X[k + 1, first:last], beta[k + 1]
+        for i in range(out.size):
+            out[i] += x[i] * b + y[i] * d
+    if beta.size % 2 == 1:
+        x, b = obs.X[beta.size - 1, first:last], beta[beta.size - 1]
+        for i in range(out.size):
+            out[i] += x[i] * b
 
 
 @kernel
@@ -77,13 +86,15 @@ def add_effect(lanes, z, one, c, values, buffer, eta):
     own = by_lane(lanes, c, values, buffer)
     first = lanes.chunk[c, ROW]
     for level in range(lanes.chunk[c, LEVEL], lanes.chunk[c + 1, LEVEL]):
-        row = lanes.level[level, 0]
+        row, count = lanes.level[level, 0], lanes.level[level, 1]
+        out = eta[row - first : row - first + count]
         if one == 1:
-            for i in range(lanes.level[level, 1]):
-                eta[row - first + i] += own[i]
+            for i in range(out.size):
+                out[i] += own[i]
         else:
-            for i in range(lanes.level[level, 1]):
-                eta[row - first + i] += z[row + i] * own[i]
+            x = z[row : row + count]
+            for i in range(out.size):
+                out[i] += x[i] * own[i]
 
 
 @kernel
@@ -91,37 +102,52 @@ def sum_rows(lanes, z, one, c, x, buffer, out):
     """out_g = sum of z_r x_r over the rows of each group; z (n,) as in `add_effect`."""
     first, lane = lanes.chunk[c, ROW], lanes.chunk[c, LANE]
     width = lanes.chunk[c + 1, LANE] - lane
+    direct = lanes.chunk[c, DIRECT] == 1
+    total = out if direct else buffer
     for i in range(width):
-        buffer[i] = 0.0
+        total[i] = 0.0
     for level in range(lanes.chunk[c, LEVEL], lanes.chunk[c + 1, LEVEL]):
-        row = lanes.level[level, 0]
+        row, count = lanes.level[level, 0], lanes.level[level, 1]
+        part = x[row - first : row - first + count]
         if one == 1:
-            for i in range(lanes.level[level, 1]):
-                buffer[i] += x[row - first + i]
+            for i in range(part.size):
+                total[i] += part[i]
         else:
-            for i in range(lanes.level[level, 1]):
-                buffer[i] += z[row + i] * x[row - first + i]
-    if lanes.chunk[c, DIRECT] == 1:
-        for i in range(width):
-            out[i] = buffer[i]
-    else:
+            weight = z[row : row + count]
+            for i in range(part.size):
+                total[i] += weight[i] * part[i]
+    if not direct:
         for i in range(lanes.chunk[c + 1, GROUP] - lanes.chunk[c, GROUP]):
             out[i] = 0.0
+        group = lanes.group[lane : lane + width]
         for i in range(width):
-            out[lanes.group[lane + i]] += buffer[i]
+            out[group[i]] += buffer[i]
 
 
 @kernel
 def mix(L, v, groups, u):
     """U = L v for each group."""
-    q = L.shape[0]
-    for k in range(q):
-        for g in range(groups):
-            u[k, g] = L[k, k] * v[k, g]
+    for k in range(L.shape[0]):
+        out, own, factor = u[k, :groups], v[k, :groups], L[k, k]
+        for g in range(out.size):
+            out[g] = factor * own[g]
         for l in range(k):
             if L[k, l] != 0.0:
-                for g in range(groups):
-                    u[k, g] += L[k, l] * v[l, g]
+                add(out, v[l, :groups], L[k, l])
+
+
+@kernel
+def _subtract(out, x, y):
+    """Out -= x y, element by element."""
+    for g in range(out.size):
+        out[g] -= x[g] * y[g]
+
+
+@kernel
+def _divide(out, x):
+    """Out /= x, element by element."""
+    for g in range(out.size):
+        out[g] /= x[g]
 
 
 @kernel
@@ -129,12 +155,12 @@ def pull_back(L, score, groups, out):
     """Out = L' score for each group."""
     q = L.shape[0]
     for k in range(q):
-        for g in range(groups):
-            out[k, g] = L[k, k] * score[k, g]
+        own, x, factor = out[k, :groups], score[k, :groups], L[k, k]
+        for g in range(own.size):
+            own[g] = factor * x[g]
         for l in range(k + 1, q):
             if L[l, k] != 0.0:
-                for g in range(groups):
-                    out[k, g] += L[l, k] * score[l, g]
+                add(own, score[l, :groups], L[l, k])
 
 
 @kernel
@@ -164,17 +190,16 @@ def newton_step(obs, c, L, v, groups, work):
         sum_rows(obs.lanes, obs.Z[k], obs.ones[k], c, a, work.lane, score[k])
         weighted = b
         if obs.ones[k] == 0:
-            z = obs.Z[k]
+            z = obs.Z[k, first : first + m]
             for i in range(m):
-                product[i] = z[first + i] * b[i]
+                product[i] = z[i] * b[i]
             weighted = product
         for l in range(k + 1):
             sum_rows(obs.lanes, obs.Z[l], obs.ones[l], c, weighted, work.lane, curve[k, l])
     good = factorize(L, groups, work.matrix)
     pull_back(L, score, groups, step)
     for k in range(q):
-        for g in range(groups):
-            step[k, g] -= v[k, g]
+        add(step[k, :groups], v[k, :groups], -1.0)
     solve_forward(work.matrix[CHOLESKY], step, groups)
     solve_backward(work.matrix[CHOLESKY], step, groups)
     return good
@@ -191,33 +216,33 @@ def factorize(L, groups, matrix):
     for k in range(q):
         for l in range(q):
             # (A L)_kl = sum over m >= l of A_km L_ml
-            for g in range(groups):
-                half[k, l, g] = 0.0
+            own = half[k, l, :groups]
+            for g in range(own.size):
+                own[g] = 0.0
             for m in range(l, q):
                 if L[m, l] != 0.0:
-                    hi, lo = max(k, m), min(k, m)
-                    for g in range(groups):
-                        half[k, l, g] += curve[hi, lo, g] * L[m, l]
+                    add(own, curve[max(k, m), min(k, m), :groups], L[m, l])
     good = True
     for k in range(q):
         for l in range(k + 1):
             one = 1.0 if k == l else 0.0
-            for g in range(groups):
-                C[k, l, g] = one
+            own = C[k, l, :groups]
+            for g in range(own.size):
+                own[g] = one
             for m in range(k, q):
                 if L[m, k] != 0.0:
-                    for g in range(groups):
-                        C[k, l, g] += L[m, k] * half[m, l, g]
+                    add(own, half[m, l, :groups], L[m, k])
             for m in range(l):
-                for g in range(groups):
-                    C[k, l, g] -= C[k, m, g] * C[l, m, g]
+                _subtract(own, C[k, m, :groups], C[l, m, :groups])
             if l < k:
-                for g in range(groups):
-                    C[k, l, g] /= C[l, l, g]
+                _divide(own, C[l, l, :groups])
             else:
-                for g in range(groups):
-                    good = good and C[k, k, g] > 0.0
-                    C[k, k, g] = np.sqrt(C[k, k, g])
+                # Written so that nan fails too.
+                bad = 0
+                for g in range(own.size):
+                    bad += 0 if own[g] > 0.0 else 1
+                    own[g] = math.sqrt(own[g])
+                good = good and bad == 0
     return good
 
 
@@ -226,10 +251,8 @@ def solve_forward(C, x, groups):
     """Solve C x = b in place for each group."""
     for k in range(C.shape[0]):
         for l in range(k):
-            for g in range(groups):
-                x[k, g] -= C[k, l, g] * x[l, g]
-        for g in range(groups):
-            x[k, g] /= C[k, k, g]
+            _subtract(x[k, :groups], C[k, l, :groups], x[l, :groups])
+        _divide(x[k, :groups], C[k, k, :groups])
 
 
 @kernel
@@ -238,10 +261,8 @@ def solve_backward(C, x, groups):
     q = C.shape[0]
     for k in range(q - 1, -1, -1):
         for l in range(k + 1, q):
-            for g in range(groups):
-                x[k, g] -= C[l, k, g] * x[l, g]
-        for g in range(groups):
-            x[k, g] /= C[k, k, g]
+            _subtract(x[k, :groups], C[l, k, :groups], x[l, :groups])
+        _divide(x[k, :groups], C[k, k, :groups])
 
 
 @kernel
@@ -249,20 +270,24 @@ def multiply_transposed(C, x, groups, out):
     """Out = C' x for each group."""
     q = C.shape[0]
     for k in range(q):
-        for g in range(groups):
-            out[k, g] = C[k, k, g] * x[k, g]
-        for l in range(k + 1, q):
-            for g in range(groups):
-                out[k, g] += C[l, k, g] * x[l, g]
+        own = out[k, :groups]
+        for g in range(own.size):
+            own[g] = 0.0
+        for l in range(k, q):
+            factor, value = C[l, k, :groups], x[l, :groups]
+            for g in range(own.size):
+                own[g] += factor[g] * value[g]
 
 
 @simd
 def log_determinants(C, groups, out):
     """out_g = log det C of each group."""
-    for g in range(groups):
-        out[g] = C[0, 0, g]
+    own, first = out[:groups], C[0, 0, :groups]
+    for g in range(own.size):
+        own[g] = first[g]
     for k in range(1, C.shape[0]):
-        for g in range(groups):
-            out[g] *= C[k, k, g]
-    for g in range(groups):
-        out[g] = log(out[g])
+        factor = C[k, k, :groups]
+        for g in range(own.size):
+            own[g] *= factor[g]
+    for g in range(own.size):
+        own[g] = log(own[g])

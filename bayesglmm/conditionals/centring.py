@@ -19,9 +19,8 @@ import numpy as np
 
 from .. import covariance
 from .._jit import kernel
-from .._linalg import cholesky, solve_lower, solve_upper
+from .._linalg import cholesky, dot, solve_lower, solve_upper
 from .._random import exponential, gamma, normal, uniform
-from ..density import dot
 from ..prior_density import prior_logpdf
 
 WIDTH = 3.0  # width of a slice in posterior sds: an interval is found in one or two steps
@@ -229,28 +228,24 @@ def _draw_conjugate(cov, block, sums, J, psi, random):
 
 
 @kernel
-def _given_u(cov, block, sums, J, psi, L):
-    """Log p(psi) + log p(u | Sigma) of one block, up to a constant; fills L."""
+def _given_u(cov, block, sums, J, psi, L, inverse):
+    """Log p(psi) + log p(u | Sigma) of one block, up to a constant; fills L and its inverse."""
     covariance.fill_L(cov, psi, L)
     value = covariance.psi_logdensity(cov, psi, L)
     lo, hi = cov.block_start[block], cov.block_start[block + 1]
-    # tr(Sigma^-1 S) = sum of the squares of L^-1 by the factor of S; by columns of L^-1 instead
-    column = np.empty(hi - lo)
     trace = 0.0
-    size = hi - lo
-    inverse = np.zeros((size, size))
-    for l in range(size):
-        for k in range(l, size):
+    for k in range(hi - lo):
+        for l in range(k + 1):
             total = 1.0 if k == l else 0.0
             for i in range(l, k):
-                total -= L[lo + k, lo + i] * column[i]
-            column[k] = total / L[lo + k, lo + k]
-            inverse[k, l] = column[k]
-    for k in range(size):
+                total -= L[lo + k, lo + i] * inverse[i, l]
+            inverse[k, l] = total / L[lo + k, lo + k]
         value -= J * math.log(L[lo + k, lo + k])
+        # tr(Sigma^-1 S), row by row of L^-1
         for i in range(k + 1):
-            for j in range(k + 1):
-                trace += inverse[k, i] * inverse[k, j] * sums[lo + i, lo + j]
+            for j in range(i):
+                trace += 2.0 * inverse[k, i] * inverse[k, j] * sums[lo + i, lo + j]
+            trace += inverse[k, i] * inverse[k, i] * sums[lo + i, lo + i]
     value -= 0.5 * trace
     return value if value == value else -np.inf
 
@@ -276,30 +271,27 @@ def _shifted(cov, psi, row, element, t, out):
 
 
 @kernel
-def _slice(cov, block, sums, J, psi, L, row, element, width, random):
+def _slice(cov, block, sums, J, psi, L, inverse, trial, row, element, width, random):
     """One slice along one direction, psi updated in place."""
-    trial = np.empty(psi.size)
-    height = _given_u(cov, block, sums, J, psi, L) - exponential(random)
+    height = _given_u(cov, block, sums, J, psi, L, inverse) - exponential(random)
     left = -width * uniform(random)
     right = left + width
-    out_left = int(uniform(random) * DOUBLINGS)
-    out_right = DOUBLINGS - 1 - out_left
-    while out_left > 0:
-        jacobian = _shifted(cov, psi, row, element, left, trial)
-        if not _given_u(cov, block, sums, J, trial, L) + jacobian > height:
-            break
-        left -= width
-        out_left -= 1
-    while out_right > 0:
-        jacobian = _shifted(cov, psi, row, element, right, trial)
-        if not _given_u(cov, block, sums, J, trial, L) + jacobian > height:
-            break
-        right += width
-        out_right -= 1
+    room = int(uniform(random) * DOUBLINGS)
+    for side in range(2):
+        t = left if side == 0 else right
+        for _ in range(room if side == 0 else DOUBLINGS - 1 - room):
+            jacobian = _shifted(cov, psi, row, element, t, trial)
+            if not _given_u(cov, block, sums, J, trial, L, inverse) + jacobian > height:
+                break
+            t += -width if side == 0 else width
+        if side == 0:
+            left = t
+        else:
+            right = t
     while right - left > 1e-14:
         t = left + (right - left) * uniform(random)
         jacobian = _shifted(cov, psi, row, element, t, trial)
-        if _given_u(cov, block, sums, J, trial, L) + jacobian > height:
+        if _given_u(cov, block, sums, J, trial, L, inverse) + jacobian > height:
             for e in range(psi.size):
                 psi[e] = trial[e]
             return
@@ -313,10 +305,13 @@ def _slice(cov, block, sums, J, psi, L, row, element, width, random):
 def _slice_block(cov, block, widths, sums, J, psi, L, random):
     """Slices along every element of a block, then along the scale of each row with neighbours."""
     lo, hi = cov.block_start[block], cov.block_start[block + 1]
-    for e in range(psi.size):
-        if lo <= cov.row[e] < hi:
-            _slice(cov, block, sums, J, psi, L, cov.row[e], e, widths[e], random)
-    for e in range(psi.size):
-        # A row with off-diagonals: its diagonal alone is not its scale.
-        if lo < cov.row[e] < hi and cov.row[e] == cov.col[e] and cov.kind[block] != 1:
-            _slice(cov, block, sums, J, psi, L, cov.row[e], -1, widths[e], random)
+    inverse, trial = np.zeros((hi - lo, hi - lo)), np.empty(psi.size)
+    for scale in range(2):
+        for e in range(psi.size):
+            row = cov.row[e]
+            # A row with off-diagonals: its diagonal alone is not its scale.
+            joint = row == cov.col[e] and row > lo and cov.kind[block] != covariance.DIAGONAL
+            if lo <= row < hi and (scale == 0 or joint):
+                element = e if scale == 0 else -1
+                width = widths[e]
+                _slice(cov, block, sums, J, psi, L, inverse, trial, row, element, width, random)

@@ -21,9 +21,10 @@ import numpy as np
 
 from .. import covariance, families
 from .._jit import ENABLED, entry, kernel, simd, typeof, types
+from .._linalg import add, copy, dot, total_of
 from .._random import exponential, fill_normals, fill_uniforms, normal, uniform
 from .._simd import exp, log, log1p
-from ..density import DATA_TYPE, dispersion, dot, theta_logprior
+from ..density import DATA_TYPE, dispersion, theta_logprior
 from ..lanes import (
     CHOICE,
     CHOLESKY,
@@ -167,54 +168,45 @@ def carry(rows, obs, guess, L, phi, theta, hold_v, side, state, work):
         groups = obs.lanes.chunk[c + 1, GROUP] - place
         y, w = obs.y[first : first + m], obs.w[first : first + m]
         fixed_part(obs, c, theta[:p], own_fixed, 0)
-        for i in range(m):
-            fixed[first + i] = own_fixed[i]
+        copy(fixed[first : first + m], own_fixed[:m])
         for k in range(q):
             at = k * J + place
-            for g in range(groups):
-                own[k, g] = guess.modes[at + g]
+            copy(own[k, :groups], guess.modes[at : at + groups])
             for j in range(theta.size):
                 change = theta[j] - guess.center[j]
-                for g in range(groups):
-                    own[k, g] += guess.slopes[j, at + g] * change
+                add(own[k, :groups], guess.slopes[j, at : at + groups], change)
         linear_predictor(obs, c, L, own, groups, work)
         rows(families.IWLS, eta[:m], y, w, phi, a, b, a, a)
         newton_step(obs, c, L, own, groups, work)
+        end = place + groups
         for k in range(q):
-            for g in range(groups):
-                center[k, place + g] = own[k, g] + step[k, g]
+            add(step[k, :groups], own[k, :groups], 1.0)
+            copy(center[k, place:end], step[k, :groups])
             for l in range(k + 1):
-                for g in range(groups):
-                    C[k, l, place + g] = factor[k, l, g]
+                copy(C[k, l, place:end], factor[k, l, :groups])
         if hold_v == 1:
             for k in range(q):
-                for g in range(groups):
-                    own[k, g] = v[k, place + g]
-                    step[k, g] = own[k, g] - center[k, place + g]
+                copy(own[k, :groups], v[k, place:end])
+                copy(step[k, :groups], v[k, place:end])
+                add(step[k, :groups], center[k, place:end], -1.0)
             multiply_transposed(factor, step, groups, new_z)
             for k in range(q):
-                for g in range(groups):
-                    z[k, place + g] = new_z[k, g]
-            for g in range(groups):
-                loglik[place + g] = now[place + g]
+                copy(z[k, place:end], new_z[k, :groups])
+            copy(loglik[place:end], now[place:end])
         else:
             for k in range(q):
-                for g in range(groups):
-                    own[k, g] = z[k, place + g]
+                copy(own[k, :groups], z[k, place:end])
             solve_backward(factor, own, groups)
             for k in range(q):
-                for g in range(groups):
-                    own[k, g] += center[k, place + g]
-                    v[k, place + g] = own[k, g]
+                add(own[k, :groups], center[k, place:end], 1.0)
+                copy(v[k, place:end], own[k, :groups])
             linear_predictor(obs, c, L, own, groups, work)
             rows(families.LOGLIK, eta[:m], y, w, phi, a, a, a, a)
             sum_rows(obs.lanes, obs.y, 1, c, a, work.lane, loglik[place:])
         log_determinants(factor, groups, total)
-        for g in range(groups):
-            square = 0.0
-            for k in range(q):
-                square += own[k, g] * own[k, g]
-            value += loglik[place + g] - total[g] - 0.5 * square
+        for k in range(q):
+            value -= 0.5 * dot(own[k, :groups], own[k, :groups])
+        value += total_of(loglik[place:end]) - total_of(total[:groups])
     return value
 
 
@@ -231,6 +223,13 @@ def _log_weights(groups, q, loglik, v, z, log_determinant, out):
         far = math.log(DEFENSE)
         larger = near if near > far else far
         out[g] = loglik[g] - larger - log1p(exp(-abs(near - far)))
+
+
+@kernel
+def _choose(take, new, old):
+    """Old becomes new where take is 1."""
+    for g in range(take.size):
+        old[g] = new[g] if take[g] == 1.0 else old[g]
 
 
 @simd
@@ -256,33 +255,33 @@ def redraw(rows, obs, L, phi, state, work):
         work.number[OLD_WEIGHT],
     )
     choice, total, factor = work.number[CHOICE], work.number[TOTAL], work.matrix[CHOLESKY]
-    accepted, value = 0, 0.0
+    accepted, value = 0.0, 0.0
     for c in range(obs.lanes.chunk.shape[0] - 1):
         first = obs.lanes.chunk[c, ROW]
         m = obs.lanes.chunk[c + 1, ROW] - first
         place = obs.lanes.chunk[c, GROUP]
-        groups = obs.lanes.chunk[c + 1, GROUP] - place
+        end = obs.lanes.chunk[c + 1, GROUP]
+        groups = end - place
         y, w = obs.y[first : first + m], obs.w[first : first + m]
         fill_uniforms(state.random, choice[:groups])
         for k in range(q):
             fill_normals(state.random, noise[k, :groups])
             for l in range(k + 1):
-                for g in range(groups):
-                    factor[k, l, g] = C[k, l, place + g]
-            for g in range(groups):
-                new_v[k, g] = noise[k, g]
-                old_v[k, g] = v[k, place + g]
-                old_z[k, g] = z[k, place + g]
+                copy(factor[k, l, :groups], C[k, l, place:end])
+            copy(new_v[k, :groups], noise[k, :groups])
+            copy(old_v[k, :groups], v[k, place:end])
+            copy(old_z[k, :groups], z[k, place:end])
         solve_backward(factor, new_v, groups)
         for k in range(q):
-            for g in range(groups):
-                near = center[k, place + g] + new_v[k, g]
+            proposed, middle, far = new_v[k, :groups], center[k, place:end], noise[k, :groups]
+            away = step[k, :groups]
+            for g in range(away.size):
                 # With probability DEFENSE the proposal is the prior.
-                new_v[k, g] = noise[k, g] if choice[g] < DEFENSE else near
-                step[k, g] = new_v[k, g] - center[k, place + g]
+                near = middle[g] + proposed[g]
+                proposed[g] = far[g] if choice[g] < DEFENSE else near
+                away[g] = proposed[g] - middle[g]
         multiply_transposed(factor, step, groups, new_z)
-        for i in range(m):
-            own_fixed[i] = fixed[first + i]
+        copy(own_fixed[:m], fixed[first : first + m])
         linear_predictor(obs, c, L, new_v, groups, work)
         rows(families.LOGLIK, eta[:m], y, w, phi, a, a, a, a)
         sum_rows(obs.lanes, obs.y, 1, c, a, work.lane, new_loglik)
@@ -291,17 +290,16 @@ def redraw(rows, obs, L, phi, state, work):
         _log_weights(groups, q, new_loglik, new_v, new_z, total, weight)
         fill_uniforms(state.random, choice[:groups])
         _logs(choice, groups)
-        for g in range(groups):
-            if choice[g] < weight[g] - old_weight[g]:
-                accepted += 1
-                loglik[place + g] = new_loglik[g]
-                for k in range(q):
-                    v[k, place + g] = new_v[k, g]
-                    z[k, place + g] = new_z[k, g]
-            square = 0.0
-            for k in range(q):
-                square += v[k, place + g] * v[k, place + g]
-            value += loglik[place + g] - total[g] - 0.5 * square
+        take = choice[:groups]
+        for g in range(take.size):
+            take[g] = 1.0 if take[g] < weight[g] - old_weight[g] else 0.0
+        accepted += total_of(take)
+        _choose(take, new_loglik[:groups], loglik[place:end])
+        for k in range(q):
+            _choose(take, new_v[k, :groups], v[k, place:end])
+            _choose(take, new_z[k, :groups], z[k, place:end])
+            value -= 0.5 * dot(v[k, place:end], v[k, place:end])
+        value += total_of(loglik[place:end]) - total_of(total[:groups])
     state.value[side, GROUPS] = value
     return accepted / loglik.size
 
@@ -419,12 +417,11 @@ def advance(rows, data, guess, proposal, centre, state, every, theta_out, u_out,
         for i in range(d):
             theta_out[row, i] = state.theta[now, i]
         for k in range(q):
+            own = u_out[row, k * J : (k + 1) * J]
             for g in range(J):
-                u_out[row, k * J + g] = L[k, k] * state.v[now, k, g]
-            for l in range(k):
-                if L[k, l] != 0.0:
-                    for g in range(J):
-                        u_out[row, k * J + g] += L[k, l] * state.v[now, l, g]
+                own[g] = 0.0
+            for l in range(k + 1):
+                add(own, state.v[now, l], L[k, l])
         stats[row, 0] = accepted / blocks
         stats[row, 1] = rate
         stats[row, 2] = flag[RUN]

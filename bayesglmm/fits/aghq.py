@@ -17,7 +17,8 @@ import numpy as np
 
 from .. import covariance, families
 from .._jit import entry, types
-from ..density import DATA_TYPE, MATRIX, VECTOR, dispersion, dot, theta_logprior_gradient
+from .._linalg import dot
+from ..density import DATA_TYPE, MATRIX, VECTOR, dispersion, theta_logprior_gradient
 from ..lanes import (
     CHOLESKY,
     ETA,

@@ -16,11 +16,11 @@ import numpy as np
 
 from .. import covariance, families
 from .._jit import entry, kernel, types
+from .._linalg import dot
 from ..density import (
     DATA_TYPE,
     VECTOR,
     dispersion,
-    dot,
     theta_logprior,
     theta_logprior_gradient,
 )
