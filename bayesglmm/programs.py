@@ -54,6 +54,7 @@ class GibbsProgram:
         self.center = map.center[self.order]
         self.covariance = covariance[np.ix_(self.order, self.order)]
         self.edges = adaptation.blocks(self.dim - self.p, self.p)
+        self.walks = adaptation.walks(np.sqrt(np.diag(covariance))[self.p : self.p + self.m])
         self.every = 1 if self.q > 1 or self.J <= FEW_GROUPS else EASY_EVERY
         self.centre = _centring(model, covariance)
 
@@ -71,7 +72,7 @@ class GibbsProgram:
             random_state.copy(), self.data.obs.y.size, self.dim, self.q, self.J
         )._asdict()
         scale = adaptation.triangle(adaptation.INFLATE * self.covariance)
-        proposal = transport.new_proposal(self.order, self.center, scale, self.edges)
+        proposal = transport.new_proposal(self.order, self.center, scale, self.edges, self.walks)
         state.update({f"proposal_{k}": v for k, v in proposal._asdict().items()})
         state["history"] = np.zeros((0, self.dim))
         w, away = np.empty(self.dim), DISPERSION
@@ -138,12 +139,13 @@ class GibbsProgram:
         state["proposal_center"][:] = center
         state["proposal_scale"][:] = adaptation.triangle(covariance)
         kind, tuning = state["proposal_block"][:, 2], state["proposal_tuning"]
-        for block in range(len(self.edges)):
+        for block in range(len(kind)):
             rate = tuning[block, 1] / max(tuning[block, 2], 1.0)
             if kind[block] == transport.WALK:
                 tuning[block, 0] = adaptation.tune_step(tuning[block, 0], rate)
                 # A better centre may have been found since: try again, but not blindly at the end.
-                kind[block] = transport.WALK if last else transport.INDEPENDENCE
+                if block < len(self.edges) and not last:
+                    kind[block] = transport.INDEPENDENCE
             elif rate < adaptation.POOR:
                 kind[block] = transport.WALK
         tuning[:, 1:] = 0.0

@@ -12,6 +12,7 @@ POOR = 0.08  # acceptance below which an independence block gives way to a rando
 WALK_TARGET = 0.3  # between the optima of 1 and of many dimensions (Roberts, Gelman, Gilks 1997)
 PSI_BLOCK = 5  # covariance parameters moved at once where there are more than SINGLE_PSI
 SINGLE_PSI = 4
+VAGUE = 0.3  # sd of an element of psi (a log sd, say) above which psi also walks
 SINGLE = 30  # elements of theta moved at once
 BETA_BLOCK = 25
 STAGES = (0.1, 0.2, 0.4, 0.7, 1.0)  # of warm-up, when the proposal is renewed
@@ -29,6 +30,20 @@ def blocks(psi: int, rest: int) -> list[tuple[int, int]]:
         return [(0, psi + rest)]
     edges = _split(0, psi, PSI_BLOCK)
     return edges + _split(psi, psi + rest, SINGLE if rest <= SINGLE else BETA_BLOCK)
+
+
+def walks(sds: np.ndarray) -> list[tuple[int, int]]:
+    """Ranges of theta that also walk at random, with z held: psi, where the data say little of it.
+
+    An sd that may be near 0 has a long tail in its logarithm. There an independence proposal is
+    rejected for long, and Sigma given u, which the centred moves draw, hardly moves.
+
+    Parameters
+    ----------
+    sds : ndarray, shape (psi,)
+        Of the elements of psi, by the fit.
+    """
+    return _split(0, sds.size, PSI_BLOCK) if np.any(sds > VAGUE) else []
 
 
 def _split(low: int, high: int, largest: int) -> list[tuple[int, int]]:

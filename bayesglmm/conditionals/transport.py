@@ -116,15 +116,23 @@ def new_state(random: np.ndarray, n: int, d: int, q: int, J: int) -> State:
 
 
 def new_proposal(
-    order: np.ndarray, center: np.ndarray, scale: np.ndarray, edges: list[tuple[int, int]]
+    order: np.ndarray,
+    center: np.ndarray,
+    scale: np.ndarray,
+    edges: list[tuple[int, int]],
+    walks: list[tuple[int, int]],
 ) -> Proposal:
-    """Independence proposals of blocks of theta; order, center and scale as in `Proposal`."""
+    """Independence proposals of blocks of theta, then random walks of others.
+
+    Order, center and scale are as in `Proposal`.
+    """
+    blocks = [(*edge, INDEPENDENCE) for edge in edges] + [(*edge, WALK) for edge in walks]
     return Proposal(
         np.array(order, dtype=np.int64),
         np.array(center, dtype=np.float64),
         np.array(scale, dtype=np.float64, order="C"),
-        np.array([(low, high, INDEPENDENCE) for low, high in edges], dtype=np.int64),
-        np.array([(0.5, 0.0, 0.0)] * len(edges)),
+        np.array(blocks, dtype=np.int64),
+        np.array([(1.0, 0.0, 0.0)] * len(blocks)),
     )
 
 
@@ -134,7 +142,7 @@ if ENABLED:
         families.ROWS_TYPE,
         DATA_TYPE,
         typeof(Guess(_one, _one, np.zeros((1, 1)))),
-        typeof(new_proposal(_one, _one, np.eye(1), [(0, 1)])),
+        typeof(new_proposal(_one, _one, np.eye(1), [(0, 1)], [])),
         typeof(centring.empty()),
         typeof(new_state(np.zeros(2, dtype=np.uint64), 1, 1, 1, 1)),
         types.int64,
