@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from .fits.mode import Start
 
 
+PACKAGED = ("gaussian", "bernoulli", "binomial", "poisson")  # known without asking the registry
+
+
 class Names(NamedTuple):
     """Rows of the tables, in the order of the draws."""
 
@@ -80,9 +83,9 @@ def glmm(
     FormulaError, DataError, PriorError
         With the column, the first rows and the remedy.
     """
-    from . import families
-
-    chosen = families.get(family, link)
+    if family not in PACKAGED:
+        _family(family, link)
+    # Data before the rest: what is wrong with them is said before numba is even imported.
     design = build(
         formula,
         data,
@@ -92,7 +95,14 @@ def glmm(
         functions=functions,
         reference=reference,
     )
+    chosen = _family(family, link)
     return Model(design, chosen, resolve(design, chosen, priors or {}, center), center)
+
+
+def _family(name: str, link: str | None) -> "Family":
+    from . import families
+
+    return families.get(name, link)
 
 
 @dataclass(frozen=True, eq=False)
@@ -298,10 +308,9 @@ class Model:
 
 def restore(saved: dict[str, Any]) -> Model:
     """The model that `Model.saved` describes."""
-    from . import families
-
-    family = families.get(saved["family"], saved["link"])
-    return Model(saved["design"], family, saved["priors"], saved["center"])
+    return Model(
+        saved["design"], _family(saved["family"], saved["link"]), saved["priors"], saved["center"]
+    )
 
 
 def implied(prior: Any, names: tuple[str, ...]) -> list[str]:

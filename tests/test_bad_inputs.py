@@ -2,7 +2,7 @@
 
 A row of the table is a number in the catalogue of cases (with a letter where a case has several
 forms), the frame, what is asked of it, the outcome and words that the message must have. The frame
-has 200 rows in 20 groups; all of the cases run in one process without numba.
+has 200 rows in 20 groups; all refusals run in one process without numba.
 """
 
 import datetime
@@ -20,6 +20,7 @@ import pytest
 from bayesglmm import checks
 from bayesglmm.design import build
 from bayesglmm.errors import DataError, DataWarning, FormulaError
+from bayesglmm.model import glmm
 
 N, GROUPS = 200, 20
 MAX_SECONDS = 2.0
@@ -38,7 +39,7 @@ def attempt(formula: str, data: object, family: str = "gaussian", **arguments: A
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            result = build(formula, data, family, **arguments)
+            result = glmm(formula, data, family, **arguments).design
         except (DataError, FormulaError, TypeError) as error:
             assert not isinstance(error, TypeError) or "argument" in str(error)
             return Outcome("refuse", str(error), None)
@@ -534,10 +535,12 @@ def test_81_unknown_keywords_name_the_closest():
         checks.unknown_keywords("sample", ["zzz"], ["draws", "chains"])
 
 
-def test_nothing_is_compiled_for_it():
+def test_nothing_is_compiled_for_a_refusal():
     code = (
         "import sys, test_bad_inputs as t\n"
         "for case in t.CASES:\n"
+        "    if case.outcome != 'refuse':\n"
+        "        continue\n"
         "    data = case.change(t.frame(case.asked.get('family', 'poisson')))\n"
         "    t.attempt(**{'formula': 'y ~ x + (1|g)', 'data': data, **case.asked})\n"
         "assert 'numba' not in sys.modules"
