@@ -38,8 +38,8 @@ def bind(family: Family) -> Any:
     if kind not in _bound:
         made = _rows_of(family.marker)
         # Numba names a symbol by the function's qualified name and a number that counts from 1 in
-        # every process. Two families cached by two processes may get the same number, and the linker
-        # then takes one for the other: the name has to tell them apart.
+        # every process. Two families cached by two processes may get the same number, and the
+        # linker then takes one for the other: the name has to tell them apart.
         made.__qualname__ = f"rows_{kind.__module__}_{kind.__qualname__}"
         _bound[kind] = entry(ROWS_SIGNATURE, cache=family.packaged)(made)
     return _bound[kind]
