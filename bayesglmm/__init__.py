@@ -16,7 +16,7 @@ beta         fixed effects (coefficients)
 u            random effects, ``u[level] ~ N(0, Sigma)`` for every level of a factor
 v            standardized effects, ``u = L v`` with ``Sigma = L L'``
 Sigma        covariance of one term's effects: ``diag(sd) cor diag(sd)``
-psi          unconstrained covariance parameters: log-Cholesky elements of Sigma
+psi          unconstrained covariance parameters: log sds, and correlations on Fisher's z
 phi          dispersion, on its natural scale (``sigma`` of a Gaussian response)
 theta        ``(beta, psi, log phi)``: everything but the effects
 eta, mu      linear predictor; mean, ``g(mu) = eta`` with the link g

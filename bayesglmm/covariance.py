@@ -1,9 +1,19 @@
 """Covariances of the random effects: their unconstrained parameters psi, and the prior of psi.
 
-Sigma = L L' for each term, psi the elements of L row by row, logarithms on the diagonal. For one
-term of q effects, with k = 1 .. q,
+Sigma = L L' for each term. Row k of L, k = 1 .. q, is given by the log of the sd s_k, its norm, and
+by k - 1 angles x_kl on the scale of Fisher's z:
 
-    log p(psi) = log p(Sigma) + q log 2 + sum_k (q - k + 2) log L_kk
+    L_k = s_k (sinh x_k1, ..., sinh x_k,k-1, 1) / N_k,     N_k^2 = 1 + sum_l sinh(x_kl)^2,
+
+so that the correlation of two effects is tanh(x_21). An sd near 0 then leaves the angles as they
+are, where raw elements of L would have to shrink with it. With respect to the elements of L,
+
+    log |d L_k / d (log s_k, x_k)| = k log s_k - k log N_k + sum_l log cosh x_kl
+
+(spherical coordinates by gnomonic projection), and then
+
+    log p(psi) = log p(L) + the sum of that over k,
+    log p(L) = log p(Sigma) + q log 2 + sum_k (q - k + 1) log L_kk
     log p(Sigma) = sum_k log p(s_k) + log p(R) - q log 2 - q sum_k log s_k     (sd and correlations)
     log p(R) = (eta - 1) log det R - log c(q, eta)                                           (LKJ)
 
@@ -168,17 +178,55 @@ def factors(cov: Covariance, psi: NDArray[np.float64]) -> NDArray[np.float64]:
     Q = cov.z_scale.size
     L = np.zeros((*psi.shape[:-1], Q, Q))
     for e, (k, l) in enumerate(zip(cov.row, cov.col, strict=True)):
-        L[..., k, l] = np.exp(psi[..., e]) if k == l else psi[..., e]
+        L[..., k, l] = np.ones_like(psi[..., e]) if k == l else np.sinh(psi[..., e])
+    for e, (k, l) in enumerate(zip(cov.row, cov.col, strict=True)):
+        if k == l:
+            norm = np.sqrt((L[..., k, :] ** 2).sum(axis=-1))
+            L[..., k, :] *= (np.exp(psi[..., e]) / norm)[..., None]
     return L
+
+
+def coordinates(cov: Covariance, L: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Psi (elements,) of one L (Q, Q)."""
+    psi = np.empty(cov.row.size)
+    for e, (k, l) in enumerate(zip(cov.row, cov.col, strict=True)):
+        own = math.log(math.sqrt(float(L[k] @ L[k])))
+        psi[e] = own if k == l else math.asinh(L[k, l] / L[k, k])
+    return psi
 
 
 @kernel
 def fill_L(cov, psi, L):
     """L from psi; 0 elsewhere."""
-    L[:, :] = 0.0
+    for k in range(L.shape[0]):
+        for l in range(L.shape[0]):
+            L[k, l] = 0.0
     for e in range(psi.size):
         k, l = cov.row[e], cov.col[e]
-        L[k, l] = math.exp(psi[e]) if k == l else psi[e]
+        if k == l:
+            # The diagonal comes last in its row.
+            total = 1.0
+            for j in range(k):
+                total += L[k, j] * L[k, j]
+            L[k, k] = math.exp(psi[e]) / math.sqrt(total)
+            for j in range(k):
+                L[k, j] *= L[k, k]
+        else:
+            L[k, l] = math.sinh(psi[e])
+
+
+@kernel
+def fill_psi(cov, L, psi):
+    """Psi from L."""
+    for e in range(psi.size):
+        k, l = cov.row[e], cov.col[e]
+        if k == l:
+            total = 0.0
+            for j in range(k + 1):
+                total += L[k, j] * L[k, j]
+            psi[e] = 0.5 * math.log(total)
+        else:
+            psi[e] = math.asinh(L[k, l] / L[k, k])
 
 
 @kernel
@@ -186,7 +234,19 @@ def chain_psi(cov, L, dL, out):
     """Add the gradient with respect to psi, given that with respect to the elements of L."""
     for e in range(cov.row.size):
         k, l = cov.row[e], cov.col[e]
-        out[e] += dL[k, l] * L[k, k] if k == l else dL[k, l]
+        along = 0.0  # sum_j dL_kj L_kj
+        for j in range(k + 1):
+            along += dL[k, j] * L[k, j]
+        if k == l:
+            out[e] += along
+        else:
+            # t = sinh x: d L_kj / dt = L_kk (j = l) - L_kj L_kl L_kk / s^2, dt / dx = cosh x
+            total = 0.0
+            for j in range(k + 1):
+                total += L[k, j] * L[k, j]
+            t = L[k, l] / L[k, k]
+            slope = L[k, k] * (dL[k, l] - along * L[k, l] / total)
+            out[e] += slope * math.sqrt(1.0 + t * t)
 
 
 @kernel
@@ -200,15 +260,15 @@ def row_sd(L, first, k):
 
 @kernel
 def diagonal_power(cov, block, i):
-    """Power of L_ii, i from 0, that a block's density has apart from sds and scale matrices."""
+    """Power of L_ii, i from 0, in the density of L, apart from sds and scale matrices."""
     q = cov.block_start[block + 1] - cov.block_start[block]
     if cov.kind[block] == SD_CORRELATION:
-        return q - i + 1.0 + 2.0 * (cov.eta[block] - 1.0)
+        return q - i + 2.0 * (cov.eta[block] - 1.0)
     if cov.kind[block] == INVERSE_WISHART:
-        return -i - cov.df[block]
+        return -1.0 - i - cov.df[block]
     if cov.kind[block] == HUANG_WAND:
-        return 1.0 - i - q - cov.df[block]
-    return 1.0
+        return -i - q - cov.df[block]
+    return 0.0
 
 
 @kernel
@@ -225,10 +285,20 @@ def psi_logdensity(cov, psi, L):
     """Log density of psi, with L filled from psi."""
     value = 0.0
     for e in range(psi.size):
-        k = cov.row[e]
-        if k == cov.col[e]:
+        k, l = cov.row[e], cov.col[e]
+        if k == l:
             block = _block_of(cov, k)
-            value += diagonal_power(cov, block, k - cov.block_start[block]) * psi[e]
+            i = k - cov.block_start[block]
+            # log L_kk = log s_k - log N_k; the Jacobian of row k has both to the power i + 1.
+            power = diagonal_power(cov, block, i)
+            log_diagonal = math.log(L[k, k])
+            if cov.kind[block] == DIAGONAL:
+                value += psi[e]
+            else:
+                value += power * log_diagonal + (i + 1.0) * log_diagonal
+        else:
+            t = L[k, l] / L[k, k]
+            value += 0.5 * math.log1p(t * t)
     for block in range(cov.kind.size):
         lo, hi = cov.block_start[block], cov.block_start[block + 1]
         value += cov.constant[block]
@@ -266,12 +336,16 @@ def psi_gradient(cov, psi, L, out):
                 slope = prior_slope(cov.sd_kind[k], a, b, c, s / z) / z - power / s
                 for l in range(lo, k + 1):
                     dL[k, l] += slope * L[k, l] / s
+        if cov.kind[block] != DIAGONAL:
+            for k in range(lo, hi):
+                dL[k, k] += (diagonal_power(cov, block, k - lo) + k - lo + 1.0) / L[k, k]
     chain_psi(cov, L, dL, out)
     for e in range(psi.size):
-        k = cov.row[e]
-        if k == cov.col[e]:
-            block = _block_of(cov, k)
-            out[e] += diagonal_power(cov, block, k - cov.block_start[block])
+        k, l = cov.row[e], cov.col[e]
+        if k != l:
+            out[e] += math.tanh(psi[e])
+        elif cov.kind[_block_of(cov, k)] == DIAGONAL:
+            out[e] += 1.0
 
 
 @kernel

@@ -4,7 +4,7 @@
                           - |v|^2 / 2
     eta_r = offset_r + x_r' beta + sum_k Z_rk u_k[level_k(r)],   u = L v,   Sigma = L L'
 
-theta = (beta, psi, log phi); psi holds the log-Cholesky elements of Sigma (`covariance`). Terms are
+theta = (beta, psi, log phi); psi holds the log sds and angles of Sigma (`covariance`). Terms are
 stacked: z column k of the model belongs to one factor, and its effects lie at u[effect_k + level].
 So the size of a model never enters a type, and one compiled function serves all models.
 """

@@ -190,10 +190,7 @@ def to_internal(model: "Model", values: dict[str, float], theta: np.ndarray) -> 
         own = slice(place, place + q)
         L[own, own] = (sd[own] * model.z_scale[own])[:, None] * np.linalg.cholesky(R)
         place += q
-    for e, (k, l) in enumerate(
-        zip(data.prior.covariance.row, data.prior.covariance.col, strict=True)
-    ):
-        out[p + e] = np.log(L[k, k]) if k == l else L[k, l]
+    out[p : p + m] = covariance.coordinates(data.prior.covariance, L)
     if model.family.dispersion in values:
         out[p + m] = np.log(values[model.family.dispersion])
     return out

@@ -149,9 +149,9 @@ def test_density_of_psi_is_that_of_sigma_times_the_numerical_jacobian(name, q):
 def test_correlation_of_two_is_a_stretched_beta(eta):
     cov = build([Block(2, True, (Exponential(1), Exponential(1)), eta)], np.ones(2))
     s1, s2, r = 0.7, 1.4, -0.3
-    psi = np.array([math.log(s1), s2 * r, math.log(s2 * math.sqrt(1 - r * r))])
-    # d(s1, s2, r) / d psi = s1 (1 - r^2), worked by hand
-    want = -s1 - s2 + stats.beta(eta, eta, -1, 2).logpdf(r) + math.log(s1 * (1 - r * r))
+    psi = np.array([math.log(s1), math.atanh(r), math.log(s2)])
+    # d(s1, s2, r) / d psi = s1 s2 (1 - r^2), worked by hand
+    want = -s1 - s2 + stats.beta(eta, eta, -1, 2).logpdf(r) + math.log(s1 * s2 * (1 - r * r))
     assert logdensity(cov, psi) == pytest.approx(want, rel=1e-12)
 
 

@@ -5,8 +5,7 @@
    W_i beta + u_i held, gamma_i ~ N(W_i beta, Sigma) and eta does not change. beta given gamma is
    Normal under a Normal or flat prior; other priors enter by a Metropolis step.
 2. Sigma given u, from the q x q sums of u u' alone: an inverse-Wishart draw where conjugate, else
-   slices (Neal 2003) along each log-Cholesky element and along the scale of each row (the group of
-   row scalings, Jacobian e^(r t) with r off-diagonals: Liu and Sabatti 2000).
+   slices (Neal 2003) along each element of psi.
 
 These cure what transported proposals of one fixed shape cannot: the spread of the intercept grows
 with the sd of few groups.
@@ -24,7 +23,8 @@ from .._random import exponential, gamma, normal, uniform
 from ..prior_density import prior_logpdf
 
 WIDTH = 3.0  # width of a slice in posterior sds: an interval is found in one or two steps
-DOUBLINGS = 40  # steps out allowed, in units of the width
+STEPS_OUT = 40  # steps out of a slice allowed, in units of the width
+SHORTEST = 1e-14  # a slice shrunk to this has found nothing; only rounding can bring it here
 
 
 class Centring(NamedTuple):
@@ -108,11 +108,17 @@ def draw(prior, centre, L, theta, v, new_v, random):
         for l in range(k + 1):
             sums[k, l] = dot(u[k], u[l])
             sums[l, k] = sums[k, l]
+    trial = np.empty(psi.size)
+    for e in range(psi.size):
+        trial[e] = psi[e]
+    covariance.fill_L(cov, psi, new_L)
     for block in range(cov.kind.size):
         if cov.kind[block] == covariance.INVERSE_WISHART:
-            _draw_conjugate(cov, block, sums, J, psi, random)
+            _draw_conjugate(cov, block, sums, J, psi, new_L, trial, random)
         else:
-            _slice_block(cov, block, centre.width, sums, J, psi, new_L, random)
+            _slice_block(cov, block, centre.width, sums, J, psi, new_L, trial, random)
+        for e in range(psi.size):
+            trial[e] = psi[e]
     covariance.fill_L(cov, psi, new_L)
     for k in range(q):
         for l in range(k):
@@ -181,7 +187,7 @@ def _beyond_normal(prior, mean, precision, value):
 
 
 @kernel
-def _draw_conjugate(cov, block, sums, J, psi, random):
+def _draw_conjugate(cov, block, sums, J, psi, L, trial, random):
     """Sigma | u ~ inverse-Wishart(df + J, scale + sum u u'), by Bartlett's decomposition."""
     lo, hi = cov.block_start[block], cov.block_start[block + 1]
     q = hi - lo
@@ -221,10 +227,13 @@ def _draw_conjugate(cov, block, sums, J, psi, random):
             sigma[k, l] = total
     if not cholesky(sigma):
         return
-    for e in range(cov.row.size):
-        k, l = cov.row[e] - lo, cov.col[e] - lo
-        if 0 <= k < q:
-            psi[e] = math.log(sigma[k, k]) if k == l else sigma[k, l]
+    for k in range(q):
+        for l in range(k + 1):
+            L[lo + k, lo + l] = sigma[k, l]
+    covariance.fill_psi(cov, L, trial)
+    for e in range(psi.size):
+        if lo <= cov.row[e] < hi:
+            psi[e] = trial[e]
 
 
 @kernel
@@ -251,67 +260,42 @@ def _given_u(cov, block, sums, J, psi, L, inverse):
 
 
 @kernel
-def _shifted(cov, psi, row, element, t, out):
-    """Move psi by t: one element, or (element < 0) the scale of a row. Returns the log Jacobian."""
-    for e in range(psi.size):
-        out[e] = psi[e]
-    if element >= 0:
-        out[element] += t
-        return 0.0
-    factor = math.exp(t)
-    jacobian = 0.0
-    for e in range(psi.size):
-        if cov.row[e] == row:
-            if cov.col[e] == row:
-                out[e] += t
-            else:
-                out[e] *= factor
-                jacobian += t
-    return jacobian
-
-
-@kernel
-def _slice(cov, block, sums, J, psi, L, inverse, trial, row, element, width, random):
-    """One slice along one direction, psi updated in place."""
+def _slice(cov, block, sums, J, psi, L, inverse, trial, element, width, random):
+    """One slice along an element of psi, updated in place; trial equals psi before and after."""
+    start = psi[element]
     height = _given_u(cov, block, sums, J, psi, L, inverse) - exponential(random)
-    left = -width * uniform(random)
+    left = start - width * uniform(random)
     right = left + width
-    room = int(uniform(random) * DOUBLINGS)
+    room = int(uniform(random) * STEPS_OUT)
     for side in range(2):
         t = left if side == 0 else right
-        for _ in range(room if side == 0 else DOUBLINGS - 1 - room):
-            jacobian = _shifted(cov, psi, row, element, t, trial)
-            if not _given_u(cov, block, sums, J, trial, L, inverse) + jacobian > height:
+        for _ in range(room if side == 0 else STEPS_OUT - 1 - room):
+            trial[element] = t
+            if not _given_u(cov, block, sums, J, trial, L, inverse) > height:
                 break
             t += -width if side == 0 else width
         if side == 0:
             left = t
         else:
             right = t
-    while right - left > 1e-14:
+    while right - left > SHORTEST:
         t = left + (right - left) * uniform(random)
-        jacobian = _shifted(cov, psi, row, element, t, trial)
-        if _given_u(cov, block, sums, J, trial, L, inverse) + jacobian > height:
-            for e in range(psi.size):
-                psi[e] = trial[e]
+        trial[element] = t
+        if _given_u(cov, block, sums, J, trial, L, inverse) > height:
+            psi[element] = t
             return
-        if t < 0.0:
+        if t < start:
             left = t
         else:
             right = t
+    trial[element] = start
 
 
 @kernel
-def _slice_block(cov, block, widths, sums, J, psi, L, random):
-    """Slices along every element of a block, then along the scale of each row with neighbours."""
+def _slice_block(cov, block, widths, sums, J, psi, L, trial, random):
+    """Slices along every element of a block: log sds, which are the scales of rows, and angles."""
     lo, hi = cov.block_start[block], cov.block_start[block + 1]
-    inverse, trial = np.zeros((hi - lo, hi - lo)), np.empty(psi.size)
-    for scale in range(2):
-        for e in range(psi.size):
-            row = cov.row[e]
-            # A row with off-diagonals: its diagonal alone is not its scale.
-            joint = row == cov.col[e] and row > lo and cov.kind[block] != covariance.DIAGONAL
-            if lo <= row < hi and (scale == 0 or joint):
-                element = e if scale == 0 else -1
-                width = widths[e]
-                _slice(cov, block, sums, J, psi, L, inverse, trial, row, element, width, random)
+    inverse = np.zeros((hi - lo, hi - lo))
+    for e in range(psi.size):
+        if lo <= cov.row[e] < hi:
+            _slice(cov, block, sums, J, psi, L, inverse, trial, e, widths[e], random)

@@ -119,8 +119,7 @@ def first_guess(rows, data: Data, start: Start) -> tuple[np.ndarray, np.ndarray]
     guess = np.zeros((theta.size, theta.size))
     guess[:p, :p] = 2.0 * np.linalg.inv(gram)
     levels = data.levels[data.factor[data.prior.covariance.row]] if m else np.zeros(0)
-    scale = np.where(diagonal, 1.0, share * share)
-    guess[range(p, p + m), range(p, p + m)] = scale / np.maximum(levels, 1.0)
+    guess[range(p, p + m), range(p, p + m)] = 1.0 / np.maximum(levels, 1.0)
     if with_phi:
         guess[p + m, p + m] = 1.0 / max(n, 1)
     return theta, guess
