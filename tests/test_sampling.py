@@ -1,5 +1,7 @@
 """From a model to its posterior: choice of the sampler, options, reproducibility, structures."""
 
+import importlib
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -198,3 +200,22 @@ def test_predictors_far_from_zero_and_of_any_scale_give_the_same_answer():
     slope = base.summary()["mean"].iloc[1]
     assert np.isclose(moved.summary()["mean"].iloc[1], slope, rtol=1e-4)
     assert np.isclose(scaled.summary()["mean"].iloc[1] * 1e8, slope, rtol=1e-6)
+
+
+def test_a_users_family_samples_with_every_sampler():
+    # A geometric count y is y failures and one success of probability 1 / (1 + mu): the same
+    # posterior as a binomial model with y successes in y + 1 trials and the logit link.
+    importlib.import_module("toy_family")
+    f = frame()
+    rng = np.random.default_rng(3)
+    f["y"] = rng.geometric(1 / (1 + np.exp(0.3 * f["x"] + 0.4 * rng.normal(size=30)[f["g"]]))) - 1
+    f["n"] = f["y"] + 1
+    priors = {"Intercept": bg.Normal(0, 2), "b": bg.Normal(0, 1), "sd": bg.HalfNormal(1)}
+    binomial = bg.glmm("y | trials(n) ~ x + (1 | g)", f, "binomial", priors=priors)
+    geometric = bg.glmm("y ~ x + (1 | g)", f, "geometric", priors=priors)
+    options = {"seed": 2, "progress": False}
+    known = binomial.sample(draws=3000, **options)
+    for sampler in ("gibbs", "nuts"):
+        agree(known, geometric.sample(sampler=sampler, draws=2000, **options))
+    one, other = binomial.fit("laplace"), geometric.fit("laplace")
+    assert np.allclose(one.estimate, other.estimate, atol=1e-3)
