@@ -1,10 +1,10 @@
 """Effective draws a second: Gibbs, NUTS in whitened coordinates, and NUTS with a diagonal metric.
 
-Smallest bulk ESS over beta, sd, cor, dispersion and u (all effects, or 40 of more than 120), divided
-by CPU seconds on one core: of sampling alone, and of a default run with its fit and warm-up (4
-chains of 1000 + 1000). The last sampler is the yardstick: the same NUTS on the usual non-centred parameters, whose adapted diagonal
-metric is all it knows of the posterior. Compilation is left out. Priors as in the reference
-posteriors.
+Smallest bulk ESS over beta, sd, cor, dispersion and u (all effects, or 40 of more than 120), over
+CPU seconds on one core: of sampling alone, and of a default run with its fit and warm-up (4 chains
+of 1000 + 1000). The last sampler is the yardstick: the same NUTS on the usual non-centred
+parameters, whose adapted diagonal metric is all it knows of the posterior. Compilation is left out.
+Priors as in the reference posteriors.
 
 Run as ``python -m diagnostics.speed``; about five minutes.
 """
@@ -122,7 +122,9 @@ def main() -> int:
     return 0
 
 
-def _detail(label: str, result: Run, ess: float, before: float, whole_speed: float) -> tuple[str, ...]:
+def _detail(
+    label: str, result: Run, ess: float, before: float, whole_speed: float
+) -> tuple[str, ...]:
     seconds = result.seconds
     return (
         label,
