@@ -225,7 +225,8 @@ class _Entry:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, roots))}
         with contextlib.suppress(OSError):
             self._elsewhere = subprocess.Popen(
-                [sys.executable, "-c", script],
+                # -P: nothing is imported from the working folder.
+                [sys.executable, "-P", "-c", script],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

@@ -73,13 +73,24 @@ class Fit:
 
     def columns(self) -> dict[str, np.ndarray]:
         """Columns of the summary."""
-        half = CI_Z * self.se
-        return {
-            "estimate": self.estimate,
-            "se": self.se,
-            "2.5%": self.estimate - half,
-            "97.5%": self.estimate + half,
-        }
+        lower, upper = self._limits()
+        return {"estimate": self.estimate, "se": self.se, "2.5%": lower, "97.5%": upper}
+
+    def _limits(self) -> tuple[np.ndarray, np.ndarray]:
+        """Wald limits; of sds and dispersion on the log scale, of correlations on Fisher's z."""
+        names, x, half = self.model.names, self.estimate, CI_Z * self.se
+        p, sds, cors = len(names.fixed), len(names.sd), len(names.cor)
+        lower, upper = x - half, x + half
+        cor = np.zeros(x.size, dtype=bool)
+        cor[p + sds : p + sds + cors] = True
+        positive = ~cor
+        positive[:p] = False
+        with np.errstate(all="ignore"):  # an sd of 0 has no limits: nan
+            ratio = np.exp(half[positive] / x[positive])
+            lower[positive], upper[positive] = x[positive] / ratio, x[positive] * ratio
+            z, width = np.arctanh(x[cor]), half[cor] / (1.0 - x[cor] ** 2)
+            lower[cor], upper[cor] = np.tanh(z - width), np.tanh(z + width)
+        return lower, upper
 
     def __str__(self) -> str:
         state = "converged" if self.converged else "NOT CONVERGED"
