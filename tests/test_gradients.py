@@ -1,4 +1,4 @@
-"""Gradients against central differences: the log density, Laplace's objective, the quadrature score.
+"""Gradients against central differences: log density, Laplace objective, quadrature score.
 
 The families are paired with all links, the priors with all kinds, the structures with both
 coordinates; differences of fourth order leave an error below the tolerance of 1e-6.
