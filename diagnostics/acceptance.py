@@ -22,7 +22,7 @@ from .runs import SOME_EFFECTS, centre_of, gibbs, run
 
 GROUPS, ROWS = (500, 2_000, 10_000), 10
 CHAINS, WARMUP, DRAWS = 2, 500, 2000
-FROZEN_DRAWS, FROZEN_DISCARD = 400, 100  # chains start dispersed: the first draws travel
+FROZEN_DRAWS, FROZEN_DISCARD = 1_100, 100  # chains start dispersed: the first draws travel
 SEED = 30
 BETA, SD, COR = (-0.5, 1.0), (1.0, 0.7), 0.3
 PRIORS = {"Intercept": bg.Normal(0, 10), "b": bg.Normal(0, 10), "sd": bg.HalfStudentT(3, 2.5)}
@@ -122,8 +122,9 @@ def main() -> int:
             print(kind, groups, "done", file=sys.stderr)
         report(formula)
         report.table(
-            ("groups", "accept", "of u", "ESS/draw", "of u", "all u", "no warm-up", "Laplace: accept",
-             "no warm-up", "mode off, sd", "centre off, sd", "fit s", "ms/sweep", "ESS/s"),
+            ("groups", "accept", "of u", "ESS/draw", "of u", "all u", "no warm-up",
+             "Laplace: accept", "no warm-up", "mode off, sd", "centre off, sd", "fit s",
+             "ms/sweep", "ESS/s"),
             rows,
         )  # fmt: skip
         fell = [

@@ -91,11 +91,11 @@ def main() -> int:
     report = Report("quick", keep=False)
     failed = []
     for check in CHECKS:
-        name = (check.__doc__ or "").rstrip(".")
+        begun, name = time.perf_counter(), (check.__doc__ or "").rstrip(".")
         report(f"== {name}")
         if not check(report):
             failed.append(name)
-        report()
+        report(f"({time.perf_counter() - begun:.0f} s)\n")
     report(f"FAILED: {', '.join(failed)}" if failed else "all criteria hold")
     report.save()
     return 1 if failed else 0
