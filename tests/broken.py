@@ -1,0 +1,224 @@
+"""Broken samplers: one line of the package changed, and the test that has to see it."""
+
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from joint import Case, deviations
+from mutants import plain_copy
+
+BERNOULLI = Case(
+    "bernoulli",
+    "y ~ x + offset(w) + (1|g)",
+    "bernoulli",
+    beta=((0.3, 0.8), (0.0, 0.7)),
+    sd=(1.0,),
+)
+STUDENT = Case(
+    "binomial, Student t",
+    "y | trials(m) ~ x + offset(w) + (1|g)",
+    "binomial",
+    beta=((0.3, 0.4), (0.0, 0.4)),
+    sd=(0.6,),
+    beta_df=5.0,
+)
+POISSON = Case(
+    "poisson",
+    "y ~ x + offset(w) + (1|g)",
+    "poisson",
+    beta=((-0.2, 0.4), (0.0, 0.4)),
+    sd=(0.4,),
+)
+GAUSSIAN = Case(
+    "gaussian",
+    "y ~ x + offset(w) + (1|g)",
+    "gaussian",
+    beta=((0.3, 0.5), (0.0, 0.5)),
+    sd=(0.6,),
+    sigma=(6.0, 5.0),
+)
+LKJ = Case(
+    "poisson, LKJ",
+    "y ~ x + offset(w) + (x|g)",
+    "poisson",
+    beta=((-0.2, 0.4), (0.0, 0.3)),
+    sd=(0.4, 0.3),
+    eta=1.5,
+    groups=3,
+)
+DIAGONAL = Case(
+    "bernoulli, diagonal",
+    "y ~ x + offset(w) + (x||g)",
+    "bernoulli",
+    beta=((0.3, 0.8), (0.0, 0.8)),
+    sd=(0.9, 0.8),
+    groups=3,
+)
+WISHART = Case(
+    "poisson, inverse-Wishart",
+    "y ~ x + offset(w) + (x|g)",
+    "poisson",
+    beta=((-0.2, 0.4), (0.0, 0.3)),
+    wishart=(14.0, [[2.0, 0.5], [0.5, 1.2]]),
+    groups=3,
+)
+CASES = [BERNOULLI, STUDENT, POISSON, GAUSSIAN, LKJ, DIAGONAL, WISHART]
+
+
+@dataclass(frozen=True)
+class Broken:
+    """One change, and the case and sampler of the joint test that sees it."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    case: Case
+    sampler: str
+    draws: int = 1500
+
+    def deviations(self, seed: int = 1) -> dict[str, float]:
+        """z of the test functions in a plain-Python copy of the package with the change."""
+        with tempfile.TemporaryDirectory() as folder:
+            load = plain_copy(Path(folder), (self.file, self.old, self.new))
+            return deviations(self.case, self.sampler, load, self.draws, seed)[0]
+
+
+TRANSPORT, CENTRING = "conditionals/transport.py", "conditionals/centring.py"
+ALONE = "gibbs, transport alone"
+
+HASTINGS = Broken(
+    "no Hastings term (theta)",
+    TRANSPORT,
+    "return power * (math.log1p(new_square / T_DF) - math.log1p(old_square / T_DF))",
+    "return 0.0 * power",
+    BERNOULLI,
+    ALONE,
+)
+JACOBIAN = Broken(
+    "no Jacobian (log det C)",
+    TRANSPORT,
+    "value += total_of(loglik[place:end]) - total_of(total[:groups])\n    return value",
+    "value += total_of(loglik[place:end])\n    return value",
+    GAUSSIAN,
+    ALONE,
+)
+PRIOR = Broken(
+    "prior of psi with the wrong sign",
+    "density.py",
+    "value += covariance.psi_logdensity(",
+    "value -= covariance.psi_logdensity(",
+    BERNOULLI,
+    ALONE,
+)
+MOMENTUM = Broken(
+    "momentum of the wrong scale",
+    "samplers/leapfrog.py",
+    "momentum[i] /= np.sqrt(inverse_metric[i])",
+    "momentum[i] *= np.sqrt(inverse_metric[i])",
+    BERNOULLI,
+    "nuts",
+)
+CATALOGUE = [
+    HASTINGS,
+    JACOBIAN,
+    PRIOR,
+    MOMENTUM,
+    Broken(
+        "kinetic energy without its half",
+        "samplers/leapfrog.py",
+        "return 0.5 * total",
+        "return total",
+        BERNOULLI,
+        "hmc",
+    ),
+    Broken(
+        "no Hastings term (effects)",
+        TRANSPORT,
+        "out[g] = loglik[g] - larger - log1p(exp(-abs(near - far)))",
+        "out[g] = loglik[g]",
+        GAUSSIAN,
+        ALONE,
+    ),
+    Broken(
+        "effects without the half of their prior",
+        "density.py",
+        "- 0.5 * dot(v, v)",
+        "- dot(v, v)",
+        BERNOULLI,
+        "hmc",
+    ),
+    Broken(
+        "prior of sd taken at the variance",
+        "covariance.py",
+        "prior_logpdf(cov.sd_kind[k], a, b, c, s / cov.z_scale[k])",
+        "prior_logpdf(cov.sd_kind[k], a, b, c, s * s / cov.z_scale[k])",
+        BERNOULLI,
+        ALONE,
+    ),
+    Broken(
+        "stale linear predictor",
+        TRANSPORT,
+        "copy(fixed[first : first + m], own_fixed[:m])",
+        "copy(fixed[first : first + m], obs.offset[first : first + m])",
+        BERNOULLI,
+        ALONE,
+    ),
+    Broken(
+        "offset dropped",
+        "lanes.py",
+        "out[i] = offset[i]",
+        "out[i] = 0.0",
+        BERNOULLI,
+        ALONE,
+    ),
+    Broken(
+        "group index off by one",
+        "density.py",
+        "eta[i] += own[level[i]]",
+        "eta[i] += own[(level[i] + 1) % own.size]",
+        BERNOULLI,
+        "hmc",
+    ),
+    Broken(
+        "effects left behind by a centred coefficient",
+        CENTRING,
+        "u[k, g] -= centre.W[a, k, g] * step",
+        "u[k, g] -= 0.0 * centre.W[a, k, g] * step",
+        BERNOULLI,
+        "gibbs",
+    ),
+    Broken(
+        "Student's prior of a centred coefficient forgotten",
+        CENTRING,
+        "if ratio < 0.0 and not math.log(uniform(random)) < ratio:",
+        "if ratio < -1e9:",
+        replace(STUDENT, beta_df=2.5),
+        "gibbs",
+        draws=6000,
+    ),
+    Broken(
+        "conjugate draw of Sigma without the groups",
+        CENTRING,
+        "cov.df[block] + J - k",
+        "cov.df[block] - k",
+        replace(WISHART, family="bernoulli"),
+        "gibbs",
+    ),
+    Broken(
+        "inverse-Wishart scale transposed",
+        CENTRING,
+        "total += cov.scale[lo + k, lo + i] * cov.scale[lo + l, lo + i]",
+        "total += cov.scale[lo + i, lo + k] * cov.scale[lo + i, lo + l]",
+        WISHART,
+        "gibbs",
+    ),
+    Broken(
+        "slices without the determinant of Sigma",
+        CENTRING,
+        "value -= J * math.log(L[lo + k, lo + k])",
+        "value -= math.log(L[lo + k, lo + k])",
+        DIAGONAL,
+        "gibbs",
+    ),
+]
