@@ -75,7 +75,7 @@ def install(folder: Path, report: Report) -> list[str]:
     venv = folder / "venv"
     subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
     made = time.perf_counter()
-    pip = [str(venv / "bin" / "pip"), "install", "--quiet", str(ROOT)]
+    pip = [str(venv / "bin" / "pip"), "install", "-qq", str(ROOT)]
     subprocess.run(pip, check=True)
     report(
         f"virtual environment {made - begun:.0f} s, installation {time.perf_counter() - made:.0f} s"
