@@ -26,6 +26,11 @@ SD_RATIO = (0.94, 1.06)
 MAX_QUANTILE = 0.15
 MIN_ESS = 4000  # below this, on either side, only means are compared
 
+# So many that all scalars and nearly all effects pass MIN_ESS.
+DRAWS = {"gibbs": 20_000, "nuts": 15_000}
+FEWER = {"simlogit": 2500}  # the reference itself has 880 effective draws
+LOST = 400  # a run with a smaller effective number of draws compares nothing
+
 
 @dataclass(frozen=True)
 class Moments:
@@ -84,6 +89,11 @@ class Reference:
         return out
 
 
+def draws_of(name: str, sampler: str) -> int:
+    """Return the draws a chain that a comparison with a reference takes."""
+    return FEWER.get(name, DRAWS[sampler])
+
+
 def moments(draws: np.ndarray) -> Moments:
     """Return the moments of draws (chains, draws)."""
     one = draws[..., None]
@@ -106,6 +116,9 @@ def disagreements(ours: Mapping[str, Moments], known: Mapping[str, Moments]) -> 
         b = known[name]
         z = (a.mean - b.mean) / math.hypot(a.mcse, b.mcse)
         broken = [] if abs(z) < limit else [f"z = {z:.2f}"]
+        if not min(a.ess, b.ess) >= LOST:
+            # Chains that are lost have Monte Carlo errors with which anything agrees.
+            broken.append(f"{min(a.ess, b.ess):.0f} effective draws")
         if min(a.ess, b.ess) >= MIN_ESS:
             broken += _shape(a, b)
         if broken:
