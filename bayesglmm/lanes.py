@@ -20,7 +20,7 @@ from .layout import DIRECT, GROUP, LANE, LEVEL, ROW
 ETA, FIXED, A, B, E, S = 0, 1, 2, 3, 4, 5  # rows of Work.row; A and B: what the row function gives
 V, U, STEP, SCORE, NEW_V, NEW_Z, OLD_V, OLD_Z = 0, 1, 2, 3, 4, 5, 6, 7  # of Work.vector
 CURVE, HALF, CHOLESKY = 0, 1, 2  # of Work.matrix: Z'WZ (lower triangle), Z'WZ L, C
-TOTAL, LOGLIK, WEIGHT, OLD_WEIGHT, CHOICE, ACCEPT = 0, 1, 2, 3, 4, 5  # of Work.number
+TOTAL, LOGLIK, WEIGHT, OLD_WEIGHT, CHOICE, SQUARE = 0, 1, 2, 3, 4, 5  # of Work.number
 
 
 class Work(NamedTuple):

@@ -23,7 +23,7 @@ from .. import covariance, families
 from .._jit import ENABLED, entry, kernel, simd, typeof, types
 from .._linalg import add, copy, dot, total_of
 from .._random import exponential, fill_normals, fill_uniforms, normal, uniform
-from .._simd import exp, log, log1p
+from .._simd import exp, log
 from ..density import DATA_TYPE, dispersion, theta_logprior
 from ..lanes import (
     CHOICE,
@@ -36,6 +36,7 @@ from ..lanes import (
     OLD_V,
     OLD_WEIGHT,
     OLD_Z,
+    SQUARE,
     STEP,
     TOTAL,
     WEIGHT,
@@ -55,7 +56,11 @@ from ..lanes import (
 from ..layout import GROUP, ROW
 from . import centring
 
-DEFENSE = 0.1  # share of the prior in the proposal of z: bounds the weights of all-zero groups
+# Proposal of z: a mixture. The prior bounds the weights of groups whose likelihood is bounded; the
+# wide Gaussian reaches the skewed tail of all-zero groups, where a narrow one would stick.
+DEFENSE, WIDE, SPREAD = 0.1, 0.15, 2.0  # shares of prior and wide Gaussian; its sd over the narrow
+LOG_NEAR, LOG_WIDE, LOG_FAR = math.log(1.0 - DEFENSE - WIDE), math.log(WIDE), math.log(DEFENSE)
+LOG_SPREAD = math.log(SPREAD)
 T_DF = 8.0  # degrees of freedom of the proposal of theta: tails above the posterior's
 INDEPENDENCE, WALK = 0, 1
 NEW, RUNNING, MOVED = 0, 1, 2  # of a chain: not evaluated yet; ready; its proposal was changed
@@ -219,18 +224,25 @@ def carry(rows, obs, guess, L, phi, theta, hold_v, side, state, work):
 
 
 @simd
-def _log_weights(groups, q, loglik, v, z, log_determinant, out):
-    """Log of l_i N(v; 0, I) / proposal density, for the defensive mixture."""
+def _log_weights(groups, q, loglik, v, z, log_determinant, square, out):
+    """Log of l_i N(v; 0, I) / proposal density, for the mixture that `redraw` proposes from."""
     for g in range(groups):
         out[g] = 0.0
+        square[g] = 0.0
     for k in range(q):
+        x, y = v[k], z[k]
         for g in range(groups):
-            out[g] += v[k, g] * v[k, g] - z[k, g] * z[k, g]
+            out[g] += 0.5 * x[g] * x[g]
+            square[g] += 0.5 * y[g] * y[g]
     for g in range(groups):
-        near = math.log(1.0 - DEFENSE) + log_determinant[g] + 0.5 * out[g]
-        far = math.log(DEFENSE)
-        larger = near if near > far else far
-        out[g] = loglik[g] - larger - log1p(exp(-abs(near - far)))
+        # Densities relative to the prior's, which cancels against the target's.
+        base = log_determinant[g] + out[g]
+        near = LOG_NEAR + base - square[g]
+        wide = LOG_WIDE + base - square[g] / (SPREAD * SPREAD) - q * LOG_SPREAD
+        larger = near if near > wide else wide
+        larger = larger if larger > LOG_FAR else LOG_FAR
+        total = exp(near - larger) + exp(wide - larger) + exp(LOG_FAR - larger)
+        out[g] = loglik[g] - larger - log(total)
 
 
 @kernel
@@ -262,6 +274,7 @@ def redraw(rows, obs, L, phi, state, work):
         work.number[WEIGHT],
         work.number[OLD_WEIGHT],
     )
+    square = work.number[SQUARE]
     choice, total, factor = work.number[CHOICE], work.number[TOTAL], work.matrix[CHOLESKY]
     accepted, value = 0.0, 0.0
     for c in range(obs.lanes.chunk.shape[0] - 1):
@@ -284,8 +297,8 @@ def redraw(rows, obs, L, phi, state, work):
             proposed, middle, far = new_v[k, :groups], center[k, place:end], noise[k, :groups]
             away = step[k, :groups]
             for g in range(away.size):
-                # With probability DEFENSE the proposal is the prior.
-                near = middle[g] + proposed[g]
+                spread = SPREAD if choice[g] < DEFENSE + WIDE else 1.0
+                near = middle[g] + spread * proposed[g]
                 proposed[g] = far[g] if choice[g] < DEFENSE else near
                 away[g] = proposed[g] - middle[g]
         multiply_transposed(factor, step, groups, new_z)
@@ -294,8 +307,8 @@ def redraw(rows, obs, L, phi, state, work):
         rows(families.LOGLIK, eta[:m], y, w, phi, a, a, a, a)
         sum_rows(obs.lanes, obs.y, 1, c, a, work.lane, new_loglik)
         log_determinants(factor, groups, total)
-        _log_weights(groups, q, loglik[place:], old_v, old_z, total, old_weight)
-        _log_weights(groups, q, new_loglik, new_v, new_z, total, weight)
+        _log_weights(groups, q, loglik[place:], old_v, old_z, total, square, old_weight)
+        _log_weights(groups, q, new_loglik, new_v, new_z, total, square, weight)
         fill_uniforms(state.random, choice[:groups])
         _logs(choice, groups)
         take = choice[:groups]
