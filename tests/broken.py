@@ -207,7 +207,7 @@ CATALOGUE = [
         "if ratio < -1e9:",
         replace(STUDENT, beta_df=2.5),
         "gibbs",
-        draws=6000,
+        draws=20_000,
     ),
     Broken(
         "conjugate draw of Sigma without the groups",
