@@ -6,6 +6,7 @@ formulaic's.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -322,12 +323,12 @@ class Coder:
         """Names of a factor's columns, and how to get them: only one is held at a time."""
         if isinstance(factor, Numeric):
             return [
-                (name, lambda v=values: v)  # type: ignore[misc]
+                (name, partial(np.asarray, values))
                 for name, values in zip(factor.names, factor.values, strict=True)
             ]
         codes = factor.codes
         return [
-            (f"{factor.name}[{level}]", lambda k=k: codes == k)  # type: ignore[misc]
+            (f"{factor.name}[{level}]", partial(np.equal, codes, k))
             for k, level in enumerate(self.frozen.levels[text])
             if full or k > 0
         ]

@@ -17,7 +17,7 @@ import re
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -198,13 +198,13 @@ def _records(text: str, separator: str, path: Path) -> tuple[list[str], list[lis
     return header, rows
 
 
-def _numbered(reader: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
+def _numbered(reader: Any) -> Iterator[tuple[int, list[str]]]:
     """Records that are not blank, with the line on which each starts."""
     start = 1
     for row in reader:
         if row:
             yield start, row
-        start = reader.line_num + 1  # type: ignore[attr-defined]
+        start = reader.line_num + 1
 
 
 def _check_header(header: list[str], path: Path) -> None:

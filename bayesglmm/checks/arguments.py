@@ -3,6 +3,7 @@
 import operator
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from typing import Any
 
 from ..errors import DataError
 from ..wording import shown_levels
@@ -41,9 +42,9 @@ def sampler_arguments(
         raise DataError(f"target_accept has to lie between 0 and 1, not {target_accept!r}")
 
 
-def _whole(name: str, value: object, least: int) -> None:
+def _whole(name: str, value: Any, least: int) -> None:
     try:
-        number = operator.index(value)  # type: ignore[arg-type]
+        number = operator.index(value)
     except TypeError:
         number = least - 1
     if isinstance(value, bool) or number < least:
