@@ -1,6 +1,6 @@
 """Coding: products of factors to columns of numbers, with what is frozen for new data.
 
-Which factors get a column for every level is decided in `contrasts`; poly() and bs() are
+Which factors get a column for every level is decided in `redundancy`; poly() and bs() are
 formulaic's.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .columns import Column, Rows, Table
-from .contrasts import Coded, full_rank
+from .redundancy import Coded, full_rank
 from .errors import DataError
 from .expressions import Call, Expression, Name, Number, Operation, Text
 from .formula import BASES, CATEGORICAL, Product

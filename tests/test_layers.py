@@ -34,7 +34,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "columns",
             "series",
             "coding",
-            "contrasts",
+            "redundancy",
             "wording",
             "datasets",
             "expressions",
