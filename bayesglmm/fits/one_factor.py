@@ -218,7 +218,7 @@ def _chunk(rows, obs, with_phi, c, L, phi, work, gradient, d_L):
                     if factor != 0.0:
                         for g in range(groups):
                             M[g] += factor * inverse[i, j, g]
-            _add_lever(lanes, obs.Z[k], obs.Z[l], c, M, buffer, lever)
+            add_lever(lanes, obs.Z[k], obs.Z[l], c, M, buffer, lever)
     pull = work.row[A]
     for i in range(n):
         pull[i] = 0.5 * lever[i] * turn[i]
@@ -257,7 +257,7 @@ def _chunk(rows, obs, with_phi, c, L, phi, work, gradient, d_L):
 
 
 @kernel
-def _add_lever(lanes, z, other, c, values, buffer, lever):
+def add_lever(lanes, z, other, c, values, buffer, lever):
     """lever_r += z_r other_r * (value of the row's group)."""
     first = lanes.chunk[c, ROW]
     own = by_lane(lanes, c, values, buffer)
