@@ -303,14 +303,12 @@ def _posterior_record(post: "Posterior") -> dict[str, Any]:
 
 
 def _fit_record(model: "Model", fit: Any) -> dict[str, Any]:
-    from .tables import Table
-
     return {
         "formula": model.design.formula,
         "family": model.family.name,
         "link": str(model.family.link),
         "method": fit.method,
-        "summary": Table(fit.names, fit.columns()).records(),
+        "summary": fit.table().records(),
         "loglik": fit.loglik,
         "aic": fit.aic,
         "bic": fit.bic,

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from .columns import Column, Rows, Table
-from .redundancy import Coded, full_rank
 from .errors import DataError
 from .expressions import Call, Expression, Name, Number, Operation, Text
 from .formula import BASES, CATEGORICAL, Product
+from .redundancy import Coded, full_rank
 from .wording import counted, first_rows, listed, shown_levels
 
 MAX_COLUMNS = 10_000

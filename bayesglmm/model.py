@@ -228,8 +228,8 @@ class Model:
 
         return sample(self, draws=draws, warmup=warmup, chains=chains, **options)
 
-    def fit(self, method: str = "laplace") -> Any:
-        """Maximum likelihood.
+    def fit(self, method: str = "laplace", **options: Any) -> Any:
+        """Maximum likelihood; see `fitting.fit` for all options.
 
         Parameters
         ----------
@@ -240,9 +240,9 @@ class Model:
         -------
         Fit
         """
-        from .fits.laplace import fit
+        from .fitting import fit
 
-        return fit(self, method)
+        return fit(self, method, **options)
 
     def describe(self) -> dict[str, list[str]]:
         """Lines of text by heading: what was read, and the priors in full."""

@@ -153,6 +153,28 @@ def to_user(model: "Model", theta: np.ndarray, u: np.ndarray) -> dict[str, Any]:
     return values
 
 
+def rows_of_table(model: "Model", theta: np.ndarray, effects: bool = True) -> np.ndarray:
+    """Coefficients, sds and correlations (if `effects`), dispersion at theta, shape (..., rows)."""
+    nv = int(sum(model.problem.data.levels[f] for f in model.problem.data.factor))
+    values = to_user(model, theta, np.zeros((*theta.shape[:-1], nv)))
+    parts = [values["beta"]] + ([values["sd"], values["cor"]] if effects else [])
+    parts += [values[name][..., None] for name in model.names.dispersion]
+    return np.concatenate(parts, axis=-1)
+
+
+def mix(model: "Model", theta: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Effects u = L v on the internal scale, shape (nv,)."""
+    data = model.problem.data
+    p, m = data.obs.X.shape[0], data.prior.covariance.row.size
+    L = covariance.factors(data.prior.covariance, theta[p : p + m])
+    u = np.zeros_like(v)
+    for k, l in zip(*np.nonzero(L), strict=True):
+        J = int(data.levels[data.factor[k]])
+        own, other = int(data.effect[k]), int(data.effect[l])
+        u[own : own + J] += L[k, l] * v[other : other + J]
+    return u
+
+
 def to_internal(model: "Model", values: dict[str, float], theta: np.ndarray) -> np.ndarray:
     """Theta with the named values, given on the user's scale, put in.
 

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     import pandas
 
 WHOLE = frozenset({"ess_bulk", "ess_tail"})  # printed without decimals
-RATIOS = frozenset({"r_hat"})  # printed with three decimals
+RATIOS = frozenset({"r_hat", "t", "z", "F", "chi2"})  # printed with three decimals
+PROBABILITIES = frozenset({"p"})
 MAX_DECIMALS = 8  # smaller spreads are printed in scientific notation
 ERROR_DIGITS = 2  # the spread of a row is printed with three significant digits
 
@@ -42,6 +43,11 @@ class Table:
         index = np.array([position[name] for name in names], dtype=np.int64)
         columns = {name: values[index] for name, values in self.columns.items()}
         return Table(names, columns)
+
+    def select(self, columns: Iterable[str]) -> "Table":
+        """Return the table of the named columns, in the order they have here."""
+        wanted = set(columns)
+        return Table(self.rows, {n: x for n, x in self.columns.items() if n in wanted})
 
     def frame(self) -> "pandas.DataFrame":
         """Return the table as a pandas DataFrame, the rows' names as its index."""
@@ -93,6 +99,10 @@ def _cell(column: str, value: float, decimals: int | None) -> str:
         return "-"
     if column in WHOLE:
         return f"{value:.0f}"
+    if column == "df":
+        return f"{value:.4g}" if value < 1e4 else f"{value:.0f}"
+    if column in PROBABILITIES:
+        return f"{value:.4f}" if value >= 0.00005 else "<.0001"
     if column in RATIOS:
         return f"{value:.3f}"
     if decimals is None:

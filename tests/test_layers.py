@@ -70,14 +70,28 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         {"tools", "data", "statistics", "movement"},
     ),
     "results": (
-        {"sampling", "summary", "posterior", "arviz_form", "pointwise", "printout", "io", "cli"},
+        {
+            "sampling",
+            "summary",
+            "posterior",
+            "arviz_form",
+            "pointwise",
+            "printout",
+            "fitting",
+            "likelihood_fit",
+            "fit_printout",
+            "wald",
+            "residuals",
+            "io",
+            "cli",
+        },
         {"tools", "data", "statistics", "movement", "meeting"},
     ),
 }
 LAYER = {module: layer for layer, (modules, _) in LAYERS.items() for module in modules}
 
 # The one call that goes up: `model.sample()` hands the model over to what makes a posterior of it.
-UPWARD = {("model", "bayesglmm.sampling.sample")}
+UPWARD = {("model", "bayesglmm.sampling.sample"), ("model", "bayesglmm.fitting.fit")}
 
 # Libraries that only some modules may import, at top level or inside a function.
 CONFINED = {

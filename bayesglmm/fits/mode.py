@@ -31,6 +31,8 @@ class Mode(NamedTuple):
     gradient : ndarray, shape (d,)
     covariance : ndarray, shape (d, d)
         Inverse of minus the Hessian.
+    hessian : ndarray, shape (d, d)
+        Minus the Hessian.
     definite : bool
         Whether minus the Hessian is positive definite.
     converged : bool
@@ -44,6 +46,7 @@ class Mode(NamedTuple):
     value: float
     gradient: np.ndarray
     covariance: np.ndarray
+    hessian: np.ndarray
     definite: bool
     converged: bool
     map: Map
@@ -199,6 +202,7 @@ def describe(objective: Objective, optimum: Optimum) -> Mode:
         optimum.value,
         optimum.gradient,
         covariance,
+        hessian,
         definite,
         optimum.converged,
         map,

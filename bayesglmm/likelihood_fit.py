@@ -1,0 +1,322 @@
+"""A maximum-likelihood fit on the user's scale: estimates, standard errors, effects, tables."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from . import fit_printout, residuals, wald
+from .tables import Table
+
+if TYPE_CHECKING:
+    import pandas
+
+    from .fits.outcome import Outcome
+    from .model import Model
+
+PSEUDO = ("rspl", "mspl")  # their likelihood is that of working data, which change with the model
+SCALE = "scale"  # row of the residual scale that a pseudo-likelihood estimates
+STEP = 1e-5  # of the central difference that carries standard errors to the user's scale
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A maximum-likelihood fit.
+
+    Attributes
+    ----------
+    model : Model
+    outcome : Outcome
+        The fit on the internal scale.
+    denominator : ndarray or None, shape (p,)
+        Denominator degrees of freedom of each coefficient; None where tests are by the normal
+        distribution.
+    rule : str
+        The rule that gave them.
+    """
+
+    model: "Model"
+    outcome: "Outcome"
+    denominator: np.ndarray | None = None
+    rule: str = ""
+
+    # ---- what it is ------------------------------------------------------------------------
+
+    @property
+    def method(self) -> str:
+        """``"laplace"``, ``"aghq"``, ``"reml"`` ..."""
+        return self.outcome.method
+
+    @property
+    def nodes(self) -> int | None:
+        """Quadrature nodes a dimension; None without quadrature."""
+        return self.outcome.nodes
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Rows of the table: coefficients, sds, correlations, dispersion."""
+        names = self.model.names
+        scale = (SCALE,) if self.outcome.scale else ()
+        if self.method == "glm":
+            return (*names.fixed, *names.dispersion, *scale)
+        return (*names.fixed, *names.sd, *names.cor, *names.dispersion, *scale)
+
+    # ---- estimates -------------------------------------------------------------------------
+
+    @cached_property
+    def estimate(self) -> np.ndarray:
+        """Estimates, shape (rows,). An sd on the boundary is 0, its correlations nan."""
+        values = self._rows(self.outcome.theta)
+        zero, lost = self._on_boundary
+        values[zero] = 0.0
+        values[lost] = np.nan
+        return values
+
+    @cached_property
+    def covariance(self) -> np.ndarray:
+        """Covariance of the estimates by the delta method, (rows, rows); nan on the boundary."""
+        theta = self.outcome.theta
+        moves = STEP * np.eye(theta.size)
+        both = self._rows(np.concatenate([theta + moves, theta - moves]))
+        slopes = (both[: theta.size] - both[theta.size :]) / (2.0 * STEP)
+        made: np.ndarray = slopes.T @ self.outcome.covariance @ slopes
+        for mask in self._on_boundary:
+            made[mask], made[:, mask] = np.nan, np.nan
+        return made
+
+    @cached_property
+    def se(self) -> np.ndarray:
+        """Standard errors from the Hessian of the objective, (rows,); nan on the boundary."""
+        return np.sqrt(np.diag(self.covariance))
+
+    @property
+    def beta(self) -> np.ndarray:
+        """Coefficients, shape (p,)."""
+        return self.estimate[: len(self.model.names.fixed)]
+
+    @property
+    def beta_covariance(self) -> np.ndarray:
+        """Covariance of the coefficients, shape (p, p)."""
+        p = len(self.model.names.fixed)
+        return self.covariance[:p, :p]
+
+    @property
+    def df(self) -> np.ndarray:
+        """Denominator degrees of freedom of each coefficient, (p,); inf where the test is z."""
+        if self.denominator is None:
+            return np.full(len(self.model.names.fixed), np.inf)
+        return self.denominator
+
+    @property
+    def statistic(self) -> np.ndarray:
+        """Estimate over standard error of each coefficient, shape (p,)."""
+        return self.beta / np.sqrt(np.diag(self.beta_covariance))
+
+    @property
+    def p_value(self) -> np.ndarray:
+        """Two-sided p-value of each coefficient, shape (p,)."""
+        return wald.two_sided(self.statistic, self.df)
+
+    # ---- fit and convergence ---------------------------------------------------------------
+
+    @cached_property
+    def loglik(self) -> float:
+        """Maximum of the objective with all constants, so that it compares with other software.
+
+        Restricted for REML; of the last working data for a pseudo-likelihood.
+        """
+        return self.outcome.loglik + self._constant
+
+    @property
+    def restricted(self) -> bool:
+        """Whether the coefficients are integrated out of the objective (REML)."""
+        return self.outcome.restricted
+
+    @property
+    def parameters(self) -> int:
+        """Number of estimated parameters."""
+        return int(self.outcome.theta.size)
+
+    @property
+    def deviance(self) -> float:
+        """-2 loglik."""
+        return -2.0 * self.loglik
+
+    @property
+    def aic(self) -> float:
+        """-2 loglik + 2 parameters; nan for a pseudo-likelihood, which is not comparable."""
+        return math.nan if self.method in PSEUDO else 2.0 * self.parameters + self.deviance
+
+    @property
+    def bic(self) -> float:
+        """-2 loglik + log(rows) parameters; nan for a pseudo-likelihood."""
+        rows = float(np.count_nonzero(self.model.design.weights))
+        return (
+            math.nan
+            if self.method in PSEUDO
+            else math.log(rows) * self.parameters + (self.deviance)
+        )
+
+    @property
+    def converged(self) -> bool:
+        """Whether the gradient vanished and the Hessian is definite away from the boundary."""
+        return self.outcome.converged and self.outcome.definite
+
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader has to know, in words."""
+        lines = list(self.outcome.warnings)
+        for i in np.flatnonzero(self._on_boundary[0]):
+            lines.append(f"variance of {self.names[i]} estimated as 0: the data show none")
+        for i in np.flatnonzero(self._on_boundary[1]):
+            lines.append(f"{self.names[i]} is on its boundary: the data do not determine it")
+        if not self.outcome.converged:
+            lines.append("the optimizer stopped before the gradient vanished")
+        elif not self.outcome.definite:
+            lines.append(
+                "the likelihood is flat in some direction: standard errors mean little; "
+                "look for separation, collinear columns or an effect that the data cannot show"
+            )
+        return tuple(lines)
+
+    # ---- effects, fitted values ------------------------------------------------------------
+
+    @cached_property
+    def effects(self) -> dict[str, np.ndarray]:
+        """Conditional modes of u by factor, arrays (levels, columns)."""
+        from .problem import mix
+
+        values: dict[str, np.ndarray] = self.model.to_user(
+            self._theta, mix(self.model, self._theta, self.outcome.modes)
+        )["u"]
+        return values
+
+    @cached_property
+    def effect_sds(self) -> dict[str, np.ndarray]:
+        """Conditional sds of u given the parameters, by factor."""
+        values: dict[str, np.ndarray] = self.model.to_user(
+            self._theta, np.sqrt(self.outcome.variances())
+        )["u"]
+        return values
+
+    def fitted(self, kind: str = "response") -> np.ndarray:
+        """Fitted values at the conditional modes, shape (rows,).
+
+        Parameters
+        ----------
+        kind : {"response", "link"}
+            Means (proportions for counts of trials), or linear predictors.
+        """
+        return residuals.fitted(self.model, self.beta, self.effects, kind)
+
+    def residuals(self, kind: str = "deviance") -> np.ndarray:
+        """Residuals at the conditional modes, shape (rows,).
+
+        Parameters
+        ----------
+        kind : {"deviance", "pearson", "response"}
+        """
+        return residuals.residuals(self.model, self.beta, self.effects, self._phi, kind)
+
+    # ---- tables ----------------------------------------------------------------------------
+
+    def confint(
+        self, level: float = 0.95, method: str = "wald", names: Iterable[str] | None = None
+    ) -> "pandas.DataFrame":
+        """Confidence limits.
+
+        Parameters
+        ----------
+        level : float
+        method : {"wald", "profile"}
+            Wald limits are of sds and dispersion on the log scale, of correlations on Fisher's z,
+            and by Student's t where there are degrees of freedom.
+        names : iterable of str, optional
+            Rows; all that the method can do if not given.
+
+        Returns
+        -------
+        DataFrame
+            A row for each parameter, two columns named by their probability.
+        """
+        return self._limits(level, method, names).frame()
+
+    def _limits(self, level: float, method: str, names: Iterable[str] | None) -> Table:
+        if method != "wald":
+            raise ValueError(f"method has to be 'wald', not {method!r}")
+        lower, upper = wald.limits(self, level)
+        low, high = wald.percentages(level)
+        table = Table(self.names, {low: lower, high: upper})
+        return table if names is None else table.take(names)
+
+    def correlation(self) -> "pandas.DataFrame":
+        """Correlations of the estimated coefficients, (p, p)."""
+        names = self.model.names.fixed
+        columns = wald.correlation(self.beta_covariance)
+        return Table(names, dict(zip(names, columns, strict=True))).frame()
+
+    def variances(self) -> "pandas.DataFrame":
+        """Variances and covariances of the effects with standard errors, as SAS prints them."""
+        return wald.variances(self).frame()
+
+    def table(self) -> Table:
+        """Estimates with standard errors, tests and limits."""
+        lower, upper = wald.limits(self, 0.95)
+        p = len(self.model.names.fixed)
+        columns = {"estimate": self.estimate, "se": self.se}
+        rest = np.full(len(self.names) - p, np.nan)
+        if self.denominator is not None:
+            columns["df"] = np.concatenate([self.df, rest])
+        columns["z" if self.denominator is None else "t"] = np.concatenate([self.statistic, rest])
+        columns["p"] = np.concatenate([self.p_value, rest])
+        return Table(self.names, {**columns, "2.5%": lower, "97.5%": upper})
+
+    def summary(self) -> "pandas.DataFrame":
+        """Return `table` as a data frame, a row for each parameter."""
+        return self.table().frame()
+
+    def __str__(self) -> str:
+        return fit_printout.fit(self)
+
+    # ---- the way from the internal scale ---------------------------------------------------
+
+    @cached_property
+    def _theta(self) -> np.ndarray:
+        """Theta of the model, without a residual scale."""
+        return self.outcome.theta[:-1] if self.outcome.scale else self.outcome.theta
+
+    @property
+    def _phi(self) -> float:
+        name = self.model.family.dispersion
+        return float(self.estimate[self.names.index(name)]) if name else 1.0
+
+    @property
+    def _constant(self) -> float:
+        return self.model.problem.constant if self.method not in PSEUDO else 0.0
+
+    def _rows(self, theta: np.ndarray) -> np.ndarray:
+        """All rows of the table at theta, (..., rows)."""
+        from .problem import rows_of_table
+
+        scale = theta[..., -1:] if self.outcome.scale else theta[..., :0]
+        inner = theta[..., :-1] if self.outcome.scale else theta
+        made = rows_of_table(self.model, inner, effects=self.method != "glm")
+        return np.concatenate([made, np.exp(scale)], axis=-1)
+
+    @cached_property
+    def _on_boundary(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of sds that are 0, and of correlations that are lost or 1, as masks."""
+        zero, lost = (np.zeros(len(self.names), dtype=bool) for _ in range(2))
+        if self.method == "glm":
+            return zero, lost
+        covariance = self.model.problem.data.prior.covariance
+        p, names = len(self.model.names.fixed), self.model.names
+        diagonal = covariance.row == covariance.col
+        at = self.outcome.boundary
+        zero[p + covariance.row[diagonal & at]] = True
+        first = p + len(names.sd)
+        lost[first : first + len(names.cor)] = at[~diagonal]
+        return zero, lost
