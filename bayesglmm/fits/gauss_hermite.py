@@ -1,0 +1,409 @@
+"""The marginal likelihood by adaptive Gauss-Hermite quadrature, one grouping factor, compiled.
+
+    loglik(theta) = sum_i [ log sum_k w_k exp f_i(v_ik) - log det C_i ],   v_ik = m_i + C_i^-T x_k
+
+with f_i(v) = l_i(v) - |v|^2 / 2, its mode m_i, the observed curvature C_i C_i' = H_i there, and the
+nodes x_k and weights w_k of `aghq.nodes` (Pinheiro and Bates 1995). One node is Laplace's
+approximation.
+
+The gradient is that of this very sum: the nodes move with theta through m_i and through C_i. With
+p_k the shares of the nodes, d_k = v_k - m and g_k = L'Z's(v_k) - v_k, the adjoint of the mode is
+G = sum_k p_k g_k and that of C is -tril(sum_k p_k d_k g_k' C^-T) - diag(1 / C_jj). Reverse
+differentiation of the Cholesky factor (Smith 1995; Murray 2016, equation 10) turns the latter into
+that of H, which is -W / 2; for one node W is H^-1. From there on all is as in `one_factor`, with
+lever_r = a_r' W a_r, c_r = lever_r K'_r / 2 and b = H^-1 (sum_r c_r a_r - G):
+
+    d / d beta = sum_r e_r x_r,    e_r = sum_k p_k s_r(v_k) - c_r + k_r a_r'b
+    d / d L    = sum_i [ sum_k p_k Z's(v_k) v_k' + Z'(k a'b - c) m' - Z's(m) b' - Z'KZ L W ].
+"""
+
+import math
+
+import numpy as np
+
+from .. import covariance, families
+from .._jit import entry, kernel, simd, types
+from .._linalg import add, copy, dot
+from .._simd import exp
+from ..density import DATA_TYPE, MATRIX, VECTOR, dispersion
+from ..lanes import (
+    CHOLESKY,
+    CURVE,
+    ETA,
+    FIXED,
+    HALF,
+    LOGLIK,
+    NEW_V,
+    SCORE,
+    STEP,
+    TOTAL,
+    WEIGHT,
+    A,
+    B,
+    E,
+    S,
+    U,
+    V,
+    add_effect,
+    by_lane,
+    factorize,
+    fixed_part,
+    linear_predictor,
+    log_determinants,
+    make_work,
+    mix,
+    pull_back,
+    solve_backward,
+    solve_forward,
+    sum_rows,
+)
+from ..layout import GROUP, LEVEL, ROW
+from .one_factor import PHI_STEP, add_lever, modes
+
+# Parts of the sums over nodes, (q, q, groups) each: p_k Z's(v_k) d_k', p_k d_k d_k', and W.
+SCORE_STEP, STEP_STEP, TURNED = 0, 1, 2
+# Parts of the sums over nodes, (q, groups) each: p_k Z's(v_k), p_k d_k, and Z's at the mode.
+MEAN_SCORE, MEAN_STEP, MODE_SCORE = 0, 1, 2
+BASE, SLOPE = 3, 4  # of Work.number here: f at the mode, and sum_k p_k (d loglik / d log phi)
+
+
+@entry(
+    lambda: types.float64(
+        families.ROWS_TYPE,
+        DATA_TYPE,
+        VECTOR,
+        VECTOR,
+        types.float64[:, :, ::1],
+        MATRIX,
+        VECTOR,
+        VECTOR,
+    )
+)
+def quadrature(rows, data, theta, modes_v, blocks, points, log_weights, gradient):
+    """Log-likelihood by quadrature at theta.
+
+    modes_v (q J,) holds the start of the modes and receives them; blocks (q, q, J) receives C;
+    points (K^q, q) and log_weights (K^q,) are those of `aghq.nodes`; gradient (d,) is filled. -inf
+    if a mode is not found or a curvature is not positive definite.
+    """
+    obs, prior = data.obs, data.prior
+    p, m, q = obs.X.shape[0], prior.covariance.row.size, obs.Z.shape[0]
+    J = blocks.shape[2]
+    L, d_L = np.zeros((q, q)), np.zeros((q, q))
+    covariance.fill_L(prior.covariance, theta[p : p + m], L)
+    phi = dispersion(prior, theta)
+    with_phi = prior.phi.shape[0] > 0
+    work = make_work(obs.lanes, q)
+    size, n_max = work.number.shape[1], work.row.shape[1]
+    squares, means = np.empty((3, q, q, size)), np.empty((3, q, size))
+    row = np.empty((5, n_max))
+    for j in range(theta.size):
+        gradient[j] = 0.0
+    value = 0.0
+    v, C = work.vector[V], work.matrix[CHOLESKY]
+    for c in range(obs.lanes.chunk.shape[0] - 1):
+        first = obs.lanes.chunk[c, GROUP]
+        groups = obs.lanes.chunk[c + 1, GROUP] - first
+        for k in range(q):
+            for g in range(groups):
+                v[k, g] = modes_v[k * J + first + g]
+        fixed_part(obs, c, theta[:p], work.row[FIXED], 0)
+        if modes(rows, obs, c, L, phi, work) < 0:
+            return -np.inf
+        if not _at_modes(rows, obs, c, L, phi, work, means[MODE_SCORE], row):
+            return -np.inf
+        _over_nodes(
+            rows, obs, with_phi, c, L, phi, points, log_weights, work, squares, means, row[4]
+        )
+        part = _marginal(obs.lanes, c, work, squares, means, row[4])
+        if not abs(part) < np.inf:
+            return -np.inf
+        value += part
+        _turn(L, groups, work, squares, means)
+        _gradient(rows, obs, with_phi, c, L, phi, work, squares, means, row, gradient, d_L)
+        for k in range(q):
+            for g in range(groups):
+                modes_v[k * J + first + g] = v[k, g]
+            for l in range(k + 1):
+                for g in range(groups):
+                    blocks[k, l, first + g] = C[k, l, g]
+    covariance.chain_psi(prior.covariance, L, d_L, gradient[p : p + m])
+    return value
+
+
+@kernel
+def _at_modes(rows, obs, c, L, phi, work, mode_score, row):
+    """Row functions at the modes into `row`: loglik, s, k, k'; f into BASE, C into CHOLESKY.
+
+    Returns False if some group's curvature is not positive definite.
+    """
+    q, lanes, buffer = L.shape[0], obs.lanes, work.lane
+    groups = lanes.chunk[c + 1, GROUP] - lanes.chunk[c, GROUP]
+    first, last = lanes.chunk[c, ROW], lanes.chunk[c + 1, ROW]
+    n = last - first
+    v, curve, product = work.vector[V], work.matrix[CURVE], work.row[E, :n]
+    linear_predictor(obs, c, L, v, groups, work)
+    y, w = obs.y[first:last], obs.w[first:last]
+    rows(families.FULL, work.row[ETA, :n], y, w, phi, row[0], row[1], row[2], row[3])
+    _joint_density(lanes, obs.y, c, row[0], v, groups, buffer, work.number[BASE])
+    bend = row[2, :n]
+    for k in range(q):
+        sum_rows(lanes, obs.Z[k], obs.ones[k], c, row[1], buffer, mode_score[k])
+        z = obs.Z[k, first:last]
+        for i in range(n):
+            product[i] = z[i] * bend[i]
+        for l in range(k + 1):
+            sum_rows(lanes, obs.Z[l], obs.ones[l], c, product, buffer, curve[k, l])
+    return factorize(L, groups, work.matrix)
+
+
+@kernel
+def _joint_density(lanes, any_z, c, loglik, v, groups, buffer, out):
+    """Out = f: the sum of loglik over a group's rows, less |v|^2 / 2."""
+    sum_rows(lanes, any_z, 1, c, loglik, buffer, out)
+    for k in range(v.shape[0]):
+        own = v[k, :groups]
+        for g in range(own.size):
+            out[g] -= 0.5 * own[g] * own[g]
+
+
+@kernel
+def _over_nodes(
+    rows, obs, with_phi, c, L, phi, points, log_weights, work, squares, means, mean_row
+):
+    """Sums over the nodes, not yet divided by TOTAL, the sum of the weights."""
+    q, lanes, buffer = L.shape[0], obs.lanes, work.lane
+    groups = lanes.chunk[c + 1, GROUP] - lanes.chunk[c, GROUP]
+    first, last = lanes.chunk[c, ROW], lanes.chunk[c + 1, ROW]
+    n = last - first
+    y, w = obs.y[first:last], obs.w[first:last]
+    eta, a, b, slope = work.row[ETA, :n], work.row[A], work.row[B], work.row[E]
+    v, step, node_v, score = (
+        work.vector[V],
+        work.vector[STEP],
+        work.vector[NEW_V],
+        work.vector[SCORE],
+    )
+    weight, total, phi_slope = work.number[WEIGHT], work.number[TOTAL], work.number[SLOPE]
+    for k in range(q):
+        for g in range(groups):
+            means[MEAN_SCORE, k, g] = 0.0
+            means[MEAN_STEP, k, g] = 0.0
+        for l in range(q):
+            for g in range(groups):
+                squares[SCORE_STEP, k, l, g] = 0.0
+                squares[STEP_STEP, k, l, g] = 0.0
+    for g in range(groups):
+        total[g] = 0.0
+        phi_slope[g] = 0.0
+    for i in range(n):
+        mean_row[i] = 0.0
+    for node in range(points.shape[0]):
+        for k in range(q):
+            x = points[node, k]
+            for g in range(groups):
+                step[k, g] = x
+        solve_backward(work.matrix[CHOLESKY], step, groups)
+        for k in range(q):
+            for g in range(groups):
+                node_v[k, g] = v[k, g] + step[k, g]
+        linear_predictor(obs, c, L, node_v, groups, work)
+        rows(families.GRADIENT, eta, y, w, phi, a, b, slope, a)
+        _joint_density(lanes, obs.y, c, a, node_v, groups, buffer, weight)
+        _relative(weight[:groups], work.number[BASE], log_weights[node], total)
+        _add_weighted_rows(lanes, c, weight, b, buffer, mean_row)
+        if with_phi:
+            sum_rows(lanes, obs.y, 1, c, slope, buffer, score[0])
+            _add_product(phi_slope[:groups], weight, score[0])
+        for k in range(q):
+            own = score[k]
+            sum_rows(lanes, obs.Z[k], obs.ones[k], c, b, buffer, own)
+            _weigh(own[:groups], weight)
+            add(means[MEAN_SCORE, k, :groups], own, 1.0)
+            for l in range(q):
+                _add_product(squares[SCORE_STEP, k, l, :groups], own, step[l])
+        for k in range(q):
+            own = score[k]
+            for g in range(groups):
+                own[g] = weight[g] * step[k, g]
+            add(means[MEAN_STEP, k, :groups], own, 1.0)
+            for l in range(k + 1):
+                _add_product(squares[STEP_STEP, k, l, :groups], own, step[l])
+
+
+@simd
+def _relative(weight, base, log_weight, total):
+    """Weight of the node relative to the density at the mode; adds it to total."""
+    for g in range(weight.size):
+        weight[g] = exp(weight[g] - base[g] + log_weight)
+        total[g] += weight[g]
+
+
+@kernel
+def _add_product(out, x, y):
+    """Out += x y, element by element."""
+    for g in range(out.size):
+        out[g] += x[g] * y[g]
+
+
+@kernel
+def _weigh(out, weight):
+    """Multiply by the node's weight; where that is 0 the score may be nan."""
+    for g in range(out.size):
+        out[g] = weight[g] * out[g] if weight[g] > 0.0 else 0.0
+
+
+@kernel
+def _add_weighted_rows(lanes, c, weight, score, buffer, out):
+    """out_r += (weight of the row's group) * score_r."""
+    own = by_lane(lanes, c, weight, buffer)
+    first = lanes.chunk[c, ROW]
+    for level in range(lanes.chunk[c, LEVEL], lanes.chunk[c + 1, LEVEL]):
+        row, count = lanes.level[level, 0] - first, lanes.level[level, 1]
+        total, part = out[row : row + count], score[row : row + count]
+        for i in range(total.size):
+            total[i] += own[i] * part[i] if own[i] > 0.0 else 0.0
+
+
+@kernel
+def _marginal(lanes, c, work, squares, means, mean_row):
+    """Divide the sums by their weights; the groups' log-likelihood."""
+    groups = lanes.chunk[c + 1, GROUP] - lanes.chunk[c, GROUP]
+    total, log_det, base = work.number[TOTAL], work.number[LOGLIK], work.number[BASE]
+    log_determinants(work.matrix[CHOLESKY], groups, log_det)
+    value = 0.0
+    for g in range(groups):
+        value += base[g] + math.log(total[g]) - log_det[g]
+        total[g] = 1.0 / total[g]
+    q = means.shape[1]
+    for k in range(q):
+        for g in range(groups):
+            means[MEAN_SCORE, k, g] *= total[g]
+            means[MEAN_STEP, k, g] *= total[g]
+        for l in range(q):
+            for g in range(groups):
+                squares[SCORE_STEP, k, l, g] *= total[g]
+                squares[STEP_STEP, k, l, g] *= total[g]
+    for g in range(groups):
+        work.number[SLOPE, g] *= total[g]
+    own, first = by_lane(lanes, c, total, work.lane), lanes.chunk[c, ROW]
+    for level in range(lanes.chunk[c, LEVEL], lanes.chunk[c + 1, LEVEL]):
+        row, count = lanes.level[level, 0] - first, lanes.level[level, 1]
+        part = mean_row[row : row + count]
+        for i in range(part.size):
+            part[i] *= own[i]
+    return value
+
+
+@kernel
+def _turn(L, groups, work, squares, means):
+    """W into TURNED, from the adjoint of C by that of its Cholesky factorization.
+
+    The adjoint of C is -tril(D) - diag(1 / C), D = sum_k p_k d_k g_k' C^-T, so that
+    W = C^-T N C^-1 with N = 1 + C' tril(D), its lower triangle mirrored.
+    """
+    q = L.shape[0]
+    C, v = work.matrix[CHOLESKY], work.vector[V]
+    D, N = work.matrix[CURVE], squares[TURNED]
+    # Rows of D: d_j times the elements of g, then C^-1.
+    for j in range(q):
+        for l in range(q):
+            own = D[j, l, :groups]
+            spread = squares[STEP_STEP, max(j, l), min(j, l)]
+            for g in range(groups):
+                own[g] = -v[l, g] * means[MEAN_STEP, j, g] - spread[g]
+            for k in range(l, q):
+                add(own, squares[SCORE_STEP, k, j], L[k, l])
+        solve_forward(C, D[j], groups)
+    for i in range(q):
+        for j in range(i + 1):
+            one = 1.0 if i == j else 0.0
+            own = N[i, j, :groups]
+            for g in range(groups):
+                own[g] = one
+            for k in range(i, q):
+                _add_product(own, C[k, i], D[k, j])
+            copy(N[j, i, :groups], own)
+    for l in range(q):
+        solve_backward(C, N[l], groups)
+    for i in range(q):
+        for j in range(i):
+            for g in range(groups):
+                N[i, j, g], N[j, i, g] = N[j, i, g], N[i, j, g]
+    for k in range(q):
+        solve_backward(C, N[k], groups)
+
+
+@kernel
+def _gradient(rows, obs, with_phi, c, L, phi, work, squares, means, row, gradient, d_L):
+    """Add the gradient of the chunk's groups."""
+    q, p = L.shape[0], obs.X.shape[0]
+    lanes, buffer = obs.lanes, work.lane
+    groups = lanes.chunk[c + 1, GROUP] - lanes.chunk[c, GROUP]
+    first, last = lanes.chunk[c, ROW], lanes.chunk[c + 1, ROW]
+    n = last - first
+    v, C, half, W = work.vector[V], work.matrix[CHOLESKY], work.matrix[HALF], squares[TURNED]
+    bend, turn, mean_row = row[2, :n], row[3, :n], row[4, :n]
+    lever, shift, pull, product = work.row[S, :n], work.row[A, :n], work.row[B, :n], work.row[E, :n]
+    for i in range(n):
+        lever[i] = 0.0
+        shift[i] = 0.0
+    total = work.number[TOTAL]
+    for k in range(q):
+        for l in range(k + 1):
+            twice = 1.0 if k == l else 2.0
+            for g in range(groups):
+                total[g] = 0.0
+            for i in range(k + 1):
+                for j in range(l + 1):
+                    factor = twice * L[k, i] * L[l, j]
+                    if factor != 0.0:
+                        add(total[:groups], W[i, j], factor)
+            add_lever(lanes, obs.Z[k], obs.Z[l], c, total, buffer, lever)
+    for i in range(n):
+        pull[i] = 0.5 * lever[i] * turn[i]
+
+    # b = H^-1 (L'Z'c - G)
+    weighted, b = work.vector[STEP], work.vector[NEW_V]
+    for k in range(q):
+        sum_rows(lanes, obs.Z[k], obs.ones[k], c, pull, buffer, weighted[k])
+        add(weighted[k, :groups], means[MEAN_SCORE, k], -1.0)
+    pull_back(L, weighted, groups, b)
+    for k in range(q):
+        for g in range(groups):
+            b[k, g] += v[k, g] + means[MEAN_STEP, k, g]
+    solve_forward(C, b, groups)
+    solve_backward(C, b, groups)
+    mix(L, b, groups, work.vector[U])
+    for k in range(q):
+        add_effect(lanes, obs.Z[k], obs.ones[k], c, work.vector[U, k], buffer, shift)
+    for i in range(n):
+        pull[i] = bend[i] * shift[i] - pull[i]
+        product[i] = mean_row[i] + pull[i]
+    for k in range(p):
+        gradient[k] += dot(obs.X[k, first:last], product)
+    for k in range(q):
+        sum_rows(lanes, obs.Z[k], obs.ones[k], c, pull, buffer, total)
+        for l in range(q):
+            for g in range(groups):
+                trace = 0.0
+                for j in range(q):
+                    trace += half[k, j, g] * W[j, l, g]
+                at_nodes = means[MEAN_SCORE, k, g] * v[l, g] + squares[SCORE_STEP, k, l, g]
+                implied = total[g] * v[l, g] - b[l, g] * means[MODE_SCORE, k, g]
+                d_L[k, l] += at_nodes + implied - trace
+    if with_phi:
+        slope = 0.0
+        for g in range(groups):
+            slope += work.number[SLOPE, g]
+        gradient[gradient.size - 1] += slope
+        slope = 0.0
+        linear_predictor(obs, c, L, v, groups, work)
+        y, w = obs.y[first:last], obs.w[first:last]
+        for side in range(2):
+            sign = 1.0 if side == 0 else -1.0
+            moved = phi * math.exp(sign * PHI_STEP)
+            rows(families.FULL, work.row[ETA, :n], y, w, moved, row[0], row[1], row[2], row[3])
+            for i in range(n):
+                slope -= sign * (0.5 * lever[i] * row[2, i] + shift[i] * row[1, i])
+        gradient[gradient.size - 1] += slope / (2.0 * PHI_STEP)
