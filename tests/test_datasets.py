@@ -17,6 +17,9 @@ SIZES = {
     "cbpp": (56, {"herd": 15}, "incidence"),
     "rikz": (45, {"Beach": 9}, "Richness"),
     "depression": (1020, {"case": 340}, "outcome"),
+    "penicillin": (144, {"plate": 24, "sample": 6}, "diameter"),
+    "salamander": (360, {"Female": 60, "Male": 60}, "Mate"),
+    "tvsfp": (1600, {"school": 28, "school:class": 135}, "thksbin"),
 }
 
 

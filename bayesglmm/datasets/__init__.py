@@ -105,6 +105,37 @@ _ALL = (
         "bernoulli",
         {"diagnose": ("mild", "severe"), "treat": ("standard", "new")},
     ),
+    Dataset(
+        "penicillin",
+        "Growth inhibited by 6 samples of penicillin on each of 24 plates (144 rows)",
+        "diameter mm of the zone without growth; plate; sample.",
+        "Davies and Goldsmith (1972), Statistical Methods in Research and Production",
+        "R package lme4 1.1-31 (GPL >= 2)",
+        "diameter ~ 1 + (1 | plate) + (1 | sample)",
+        "gaussian",
+        {"plate": tuple("abcdefghijklmnopqrstuvwx"), "sample": tuple("ABCDEF")},
+    ),
+    Dataset(
+        "salamander",
+        "Matings of 60 female and 60 male salamanders of two kinds (360 rows)",
+        "Mate 1 mated, 0 not; Cross kinds of female/male, R rough butt, W whiteside; Female; Male.",
+        "McCullagh and Nelder (1989), Generalized Linear Models, section 14.5",
+        "R package glmm (GPL-2)",
+        "Mate ~ 0 + Cross + (1 | Female) + (1 | Male)",
+        "bernoulli",
+        {"Cross": ("R/R", "R/W", "W/R", "W/W")},
+    ),
+    Dataset(
+        "tvsfp",
+        "Smoking prevention among pupils of 135 classes in 28 schools (1600 rows)",
+        "school; class, its id unique; thksord score of knowledge afterwards in quarters 1-4; "
+        "thksbin 1 in the upper half; thkspre score before; cc social-resistance lessons 0/1; tv "
+        "television 0/1.",
+        "Flay et al. (1988), Preventive Medicine 17, 585; Hedeker and Gibbons (1996)",
+        "R package mixor (GPL >= 2)",
+        "thksbin ~ thkspre + cc * tv + (1 | school / class)",
+        "bernoulli",
+    ),
 )
 DATASETS = {dataset.name: dataset for dataset in _ALL}
 
