@@ -16,7 +16,6 @@ from bayesglmm.density import Map, identity_map, logdensity
 from bayesglmm.fits import aghq
 from bayesglmm.fits import joint as dense
 from bayesglmm.fits.mode import Objective, find
-from bayesglmm.fits.one_factor import laplace as one_factor
 
 STEP = 1e-3
 TOLERANCE = 1e-6  # relative to the size of the gradient
@@ -180,12 +179,11 @@ def laplace_pair(made, theta: np.ndarray):
     """Laplace's objective by groups and by one dense matrix: value and gradient of each."""
     problem = made.problem
     data = problem.data
-    q, J = data.factor.size, int(data.levels[0])
-    gradient, other = np.zeros(theta.size), np.zeros(theta.size)
-    v, blocks = np.zeros(q * J), np.zeros((q, q, J))
-    value = one_factor(problem.rows, data, 1, theta, v, blocks, gradient)
+    effects = data.factor.size * int(data.levels[0])
+    other = np.zeros(theta.size)
+    value, gradient = Objective(problem.rows, data, True)(theta)
     joint = dense.Joint(problem.rows, data)
-    joint_value, _ = dense.laplace(joint, True, theta, np.zeros(q * J), other)
+    joint_value, _ = dense.laplace(joint, True, theta, np.zeros(effects), other)
     return (value, gradient), (joint_value, other)
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from .. import families
 from ..density import BLOCKS, DENSE, IDENTITY, Data, Map, identity_map
 from . import joint as dense
-from .one_factor import laplace as one_factor
-from .optimizer import Optimum, curvature, invert, maximize
+from .one_factor import evaluate as one_factor
+from .optimizer import Optimum, Search, begin, end, finished, invert, maximize
 
 FIRST_SD = 0.5  # sd of every effect on the scale of eta, where the search begins
 LONGEST_PSI = 1.0  # log sd may change by this much in one step: an unbounded first step is lost
@@ -69,17 +69,54 @@ class Objective:
 
     def __call__(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         """Value and gradient at theta; modes in self.v, curvature in self.blocks or self.dense."""
-        gradient, v = np.zeros(self.d), self.v.copy()
         if self.joint is None:
-            value = one_factor(
-                self.rows, self.data, int(self.penalized), theta, v, self.blocks, gradient
-            )
+            values, gradients, found = self.at(theta[None])
+            value, gradient, v = float(values[0]), gradients[0], found[0]
         else:
+            gradient, v = np.zeros(self.d), self.v.copy()
             with np.errstate(all="ignore"):  # a failed step is rejected, whatever it was
                 value, self.dense = dense.laplace(self.joint, self.penalized, theta, v, gradient)
         if np.isfinite(value):
             self.v = v
         return value, gradient
+
+    def climb(self, x: np.ndarray, inverse: np.ndarray, longest: np.ndarray) -> Optimum:
+        """Maximize from x; arguments as of `optimizer.begin`."""
+        if self.joint is not None:
+            return maximize(self, x, inverse, longest)
+        search = begin(x, inverse, longest)
+        self._evaluate(search, np.zeros((0, self.d)))
+        return end(search)
+
+    def at(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Values (k,), gradients (k, d) and modes (k, nv) at points (k, d) near the modes' own."""
+        if self.joint is None:
+            return self._evaluate(finished(self.d), points)
+        start, parts = self.v.copy(), []
+        for point in points:
+            self.v = start.copy()
+            parts.append((*self(point), self.v))
+        values, gradients, found = zip(*parts, strict=True)
+        return np.array(values), np.array(gradients), np.array(found)
+
+    def _evaluate(
+        self, search: Search, points: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        k = points.shape[0]
+        values, gradients, found = np.empty(k), np.empty((k, self.d)), np.empty((k, self.v.size))
+        one_factor(
+            self.rows,
+            self.data,
+            int(self.penalized),
+            search,
+            np.ascontiguousarray(points),
+            values,
+            gradients,
+            found,
+            self.v,
+            self.blocks,
+        )
+        return values, gradients, found
 
 
 class Start(NamedTuple):
@@ -159,11 +196,11 @@ def find(rows, data: Data, penalized: bool, start: Start) -> Mode:
     objective = Objective(rows, data, penalized)
     theta, guess = first_guess(rows, data, start)
     longest = longest_steps(data, start)
-    optimum = maximize(objective, theta, guess, longest)
+    optimum = objective.climb(theta, guess, longest)
     if not optimum.converged:
         # A fresh start of BFGS from where it stood: its memory of curvature may be what is wrong.
         diagonal = np.diag(np.diag(guess))
-        again = maximize(objective, optimum.x, diagonal, longest)
+        again = objective.climb(optimum.x, diagonal, longest)
         optimum = again if again.value >= optimum.value else optimum
     return describe(objective, optimum)
 
@@ -171,28 +208,22 @@ def find(rows, data: Data, penalized: bool, start: Start) -> Mode:
 def describe(objective: Objective, optimum: Optimum) -> Mode:
     """Curvature at an optimum, and how the modes move with theta."""
     d = objective.d
-    objective(optimum.x)
-    v = objective.v.copy()
-    slopes = np.zeros((d, v.size))
     steps = HESSIAN_STEP * np.sqrt(np.clip(np.diag(optimum.inverse), 1e-12, 1.0))
-    moved: list[np.ndarray] = []
-
-    def watched(theta: np.ndarray) -> tuple[float, np.ndarray]:
-        result = objective(theta)
-        moved.append(objective.v.copy())
-        return result
-
-    hessian = curvature(watched, optimum.x, steps)
-    for j in range(d):
-        slopes[j] = (moved[2 * j] - moved[2 * j + 1]) / (2.0 * steps[j])
+    moves = np.diag(steps)
+    # The optimum comes last: the objective then holds its curvature.
+    points = np.concatenate([optimum.x + moves, optimum.x - moves, optimum.x[None]])
+    _, gradients, modes = objective.at(points)
+    objective.v = modes[-1].copy()
+    hessian = (gradients[d : 2 * d] - gradients[:d]) / (2.0 * steps[:, None])
+    hessian = 0.5 * (hessian + hessian.T)
+    slopes = (modes[:d] - modes[d : 2 * d]) / (2.0 * steps[:, None])
     covariance, definite = invert(hessian)
-    objective(optimum.x)
     kind = BLOCKS if objective.single else DENSE
     map = Map(
         np.array([kind]),
         optimum.x.copy(),
         np.linalg.cholesky(covariance),
-        v,
+        objective.v.copy(),
         slopes,
         objective.blocks.copy(),
         np.ascontiguousarray(objective.dense) if kind == DENSE else np.zeros((0, 0)),

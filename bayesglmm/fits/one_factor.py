@@ -16,9 +16,10 @@ import numpy as np
 
 from .. import covariance, families
 from .._jit import entry, kernel, types
-from .._linalg import dot
+from .._linalg import copy, dot
 from ..density import (
     DATA_TYPE,
+    MATRIX,
     VECTOR,
     dispersion,
     theta_logprior,
@@ -55,6 +56,7 @@ from ..lanes import (
     sum_rows,
 )
 from ..layout import GROUP, LEVEL, ROW
+from .optimizer import SEARCH_TYPE, SEARCHING, STATE, advance
 
 STEPS = 60  # Newton steps of a mode; 3-6 are the rule
 CLOSE = 1e-9  # a step below this leaves an error of its square
@@ -107,16 +109,49 @@ def modes(rows, obs, c, L, phi, work):
 
 
 @entry(
-    lambda: types.float64(
+    lambda: types.void(
         families.ROWS_TYPE,
         DATA_TYPE,
         types.int64,
+        SEARCH_TYPE,
+        MATRIX,
         VECTOR,
+        MATRIX,
+        MATRIX,
         VECTOR,
         types.float64[:, :, ::1],
-        VECTOR,
     )
 )
+def evaluate(rows, data, penalized, search, points, values, gradients, found, modes_v, blocks):
+    """Laplace log-likelihoods, plus the log prior if `penalized`: along a search, then at points.
+
+    One entry point for both, so that the objective is compiled once. A search that is over is left
+    alone. modes_v (q J,) holds the start of the modes and receives those of the search's end; each
+    of the points (k, d) starts from there. Filled for each: values (k,), gradients (k, d), the
+    modes found (k, q J); blocks (q, q, J) receives C of the last. A value is -inf if a mode is not
+    found or a curvature is not positive definite.
+    """
+    d, nv = gradients.shape[1], modes_v.size
+    v, gradient = np.empty(nv), np.zeros(d)
+    searching = search.count[STATE] == SEARCHING
+    place = 0
+    while searching or place < points.shape[0]:
+        theta = search.trial if searching else points[place]
+        copy(v, modes_v)
+        value = laplace(rows, data, penalized, theta, v, blocks, gradient)
+        if searching:
+            if value > -np.inf:
+                copy(modes_v, v)
+            advance(search, value, gradient)
+            searching = search.count[STATE] == SEARCHING
+            continue
+        values[place] = value
+        copy(gradients[place], gradient)
+        copy(found[place], v)
+        place += 1
+
+
+@kernel
 def laplace(rows, data, penalized, theta, modes_v, blocks, gradient):
     """Laplace log-likelihood at theta, plus the log prior if `penalized`.
 

@@ -1,6 +1,9 @@
 """BFGS for smooth functions of few variables whose gradient is exact.
 
-scipy's optimizers would cost a tenth of a second of import, more than most fits take.
+The search asks and is told: `advance` takes the value and gradient at the point it asked for last,
+and says what to evaluate next. So one search serves compiled objectives, with which it runs inside
+one call (`one_factor`), and objectives in Python (`maximize`). scipy's optimizers would cost a tenth
+of a second of import, more than most fits take.
 """
 
 from collections.abc import Callable
@@ -8,8 +11,31 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._jit import ENABLED, entry, kernel, typeof, types
+from .._linalg import dot
+
 SUFFICIENT = 1e-4  # Armijo's constant (Nocedal and Wright 2006, p. 33)
 SHORTEST = 1e-12  # a step scaled below this makes no progress
+TOLERANCE = 1e-10  # stop when the gain a Newton step promises, g' H^-1 g / 2, is below this
+NEARLY = 1e-6  # the same where no step makes progress any more
+MOST = 500  # iterations
+
+SEARCHING, CONVERGED, STOPPED = 0, 1, 2  # states of a search
+VALUE, SCALE, GAIN = 0, 1, 2  # of Search.number
+STATE, EVALUATIONS, ITERATIONS, FRESH = 0, 1, 2, 3  # of Search.count
+
+
+class Search(NamedTuple):
+    """A maximization under way, changed in place."""
+
+    x: np.ndarray  # (d,) best so far
+    gradient: np.ndarray  # (d,) there
+    trial: np.ndarray  # (d,) to be evaluated next
+    direction: np.ndarray  # (d,)
+    inverse: np.ndarray  # (d, d) approximation of the inverse of minus the Hessian
+    longest: np.ndarray  # (d,) largest change of each variable in one step
+    number: np.ndarray  # (3,) VALUE, SCALE, GAIN
+    count: np.ndarray  # (4,) int64: STATE, EVALUATIONS, ITERATIONS; FRESH if inverse is new
 
 
 class Optimum(NamedTuple):
@@ -23,70 +49,185 @@ class Optimum(NamedTuple):
     converged: bool
 
 
+def begin(x: np.ndarray, inverse: np.ndarray, longest: np.ndarray) -> Search:
+    """Start a search.
+
+    Parameters
+    ----------
+    x : ndarray, shape (d,)
+        Start, where the value is finite.
+    inverse : ndarray, shape (d, d)
+        First guess of the inverse of minus the Hessian.
+    longest : ndarray, shape (d,)
+        Largest change of each variable in one step.
+    """
+    d = x.size
+    return Search(
+        x.copy(),
+        np.zeros(d),
+        x.copy(),
+        np.zeros(d),
+        np.ascontiguousarray(inverse),
+        longest,
+        np.zeros(3),
+        np.array([SEARCHING, 0, 0, 1]),
+    )
+
+
+def finished(d: int) -> Search:
+    """A search of d variables that is over."""
+    search = begin(np.zeros(d), np.eye(d), np.ones(d))
+    search.count[STATE] = STOPPED
+    return search
+
+
+def end(search: Search) -> Optimum:
+    """What a search that is over has found."""
+    return Optimum(
+        search.x,
+        float(search.number[VALUE]),
+        search.gradient,
+        search.inverse,
+        int(search.count[EVALUATIONS]),
+        bool(search.count[STATE] == CONVERGED),
+    )
+
+
+@kernel
+def advance(search, value, gradient):
+    """Take the value and gradient at `trial`; set the next `trial`, or the final STATE.
+
+    BFGS with backtracking (Nocedal and Wright 2006, chapter 6). A value that is not finite rejects
+    the step.
+    """
+    x, trial, number, count = search.x, search.trial, search.number, search.count
+    d = x.size
+    count[EVALUATIONS] += 1
+    finite = np.isfinite(value)
+    for i in range(d):
+        finite = finite and np.isfinite(gradient[i])
+    if count[EVALUATIONS] > 1:
+        before, scale, gain = number[VALUE], number[SCALE], number[GAIN]
+        good = finite and value >= before + SUFFICIENT * scale * gain
+        # The last digits of the value cannot show a gain this small: trust the gradient.
+        noise = 1e-13 * abs(before)
+        good = good or (finite and scale * gain < 1e3 * noise and value > before - noise)
+        if not good:
+            if finite:
+                # Minimum of the parabola through both values and the slope, kept in bounds.
+                drop = before + scale * gain - value
+                scale *= min(max(0.5 * scale * gain / drop, 0.1), 0.5)
+            else:
+                scale *= 0.25
+            number[SCALE] = scale
+            if scale < SHORTEST:
+                count[STATE] = CONVERGED if 0.5 * gain < NEARLY else STOPPED
+            for i in range(d):
+                trial[i] = x[i] + scale * search.direction[i]
+            return
+        _update(search, gradient)
+        count[ITERATIONS] += 1
+    elif not finite:
+        count[STATE] = STOPPED
+        return
+    number[VALUE] = value
+    for i in range(d):
+        x[i] = trial[i]
+        search.gradient[i] = gradient[i]
+    if count[ITERATIONS] >= MOST:
+        count[STATE] = STOPPED
+        return
+    _aim(search)
+
+
+@kernel
+def _aim(search):
+    """Direction and length of the next step, or the final STATE."""
+    x, direction, count = search.x, search.direction, search.count
+    d = x.size
+    for _ in range(2):
+        gain = 0.0
+        for i in range(d):
+            direction[i] = dot(search.inverse[i], search.gradient)
+            gain += direction[i] * search.gradient[i]
+        if gain > 0.0 or count[FRESH] == 1:
+            break
+        for i in range(d):
+            for j in range(d):
+                search.inverse[i, j] = 1.0 if i == j else 0.0
+        count[FRESH] = 1
+    if not gain > 0.0:
+        zero = True
+        for i in range(d):
+            zero = zero and search.gradient[i] == 0.0
+        count[STATE] = CONVERGED if zero else STOPPED
+        return
+    if 0.5 * gain < TOLERANCE:
+        count[STATE] = CONVERGED
+        return
+    largest = 1.0
+    for i in range(d):
+        largest = max(largest, abs(direction[i]) / search.longest[i])
+    search.number[SCALE], search.number[GAIN] = 1.0 / largest, gain
+    for i in range(d):
+        search.trial[i] = x[i] + direction[i] / largest
+
+
+@kernel
+def _update(search, gradient):
+    """BFGS update of the inverse by the step from x to trial."""
+    d = search.x.size
+    step, change, moved = np.empty(d), np.empty(d), np.empty(d)
+    curve, steps, changes = 0.0, 0.0, 0.0
+    for i in range(d):
+        step[i] = search.trial[i] - search.x[i]
+        change[i] = search.gradient[i] - gradient[i]
+        curve += step[i] * change[i]
+        steps += step[i] * step[i]
+        changes += change[i] * change[i]
+    if not curve > 1e-12 * np.sqrt(steps * changes):
+        return
+    through = 0.0
+    for i in range(d):
+        moved[i] = dot(search.inverse[i], change)
+        through += moved[i] * change[i]
+    factor = (1.0 + through / curve) / curve
+    for i in range(d):
+        for j in range(d):
+            both = moved[i] * step[j] + step[i] * moved[j]
+            search.inverse[i, j] += factor * step[i] * step[j] - both / curve
+    search.count[FRESH] = 0
+
+
+SEARCH_TYPE = typeof(begin(np.zeros(1), np.eye(1), np.ones(1))) if ENABLED else None
+
+
+@entry(lambda: types.void(SEARCH_TYPE, types.float64, types.float64[::1]))
+def tell(search, value, gradient):
+    """`advance` for objectives in Python."""
+    advance(search, value, gradient)
+
+
 def maximize(
     objective: Callable[[np.ndarray], tuple[float, np.ndarray]],
     x: np.ndarray,
     inverse: np.ndarray,
     longest: np.ndarray,
-    tolerance: float = 1e-10,
-    iterations: int = 500,
 ) -> Optimum:
-    """Maximize a function by BFGS with backtracking (Nocedal and Wright 2006, chapter 6).
+    """Maximize a function in Python.
 
     Parameters
     ----------
     objective : callable
         Returns the value (-inf: a step there is rejected) and the gradient.
-    x : ndarray, shape (d,)
-        Start, with a finite value.
-    inverse : ndarray, shape (d, d)
-        First guess of the inverse of minus the Hessian.
-    longest : ndarray, shape (d,)
-        Largest change of each variable in one step.
-    tolerance : float
-        Stop when the gain a Newton step promises, g' H^-1 g / 2, is below this.
+    x, inverse, longest : ndarray
+        As in `begin`.
     """
-    value, gradient = objective(x)
-    evaluations, identity = 1, np.eye(x.size)
-    fresh = True
-    for _ in range(iterations):
-        direction = inverse @ gradient
-        gain = float(gradient @ direction)
-        if not gain > 0.0:
-            if fresh:
-                break
-            inverse, fresh = identity.copy(), True
-            continue
-        if 0.5 * gain < tolerance:
-            return Optimum(x, value, gradient, inverse, evaluations, True)
-        scale = min(1.0, 1.0 / max(float(np.max(np.abs(direction) / longest)), 1e-300))
-        while True:
-            trial = x + scale * direction
-            new_value, new_gradient = objective(trial)
-            evaluations += 1
-            good = np.isfinite(new_value) and bool(np.all(np.isfinite(new_gradient)))
-            if good and new_value >= value + SUFFICIENT * scale * gain:
-                break
-            # The last digits of the value cannot show a gain this small: trust the gradient.
-            noise = 1e-13 * abs(value)
-            if good and scale * gain < 1e3 * noise and new_value > value - noise:
-                break
-            if good:
-                # Minimum of the parabola through both values and the slope, kept in bounds.
-                drop = value + scale * gain - new_value
-                scale *= float(np.clip(0.5 * scale * gain / drop, 0.1, 0.5))
-            else:
-                scale *= 0.25
-            if scale < SHORTEST:
-                return Optimum(x, value, gradient, inverse, evaluations, 0.5 * gain < 1e-6)
-        step, change = trial - x, gradient - new_gradient
-        x, value, gradient = trial, new_value, new_gradient
-        curve = float(step @ change)
-        if curve > 1e-12 * float(np.sqrt((step @ step) * (change @ change))):
-            left = identity - np.outer(step, change) / curve
-            inverse = left @ inverse @ left.T + np.outer(step, step) / curve
-            fresh = False
-    return Optimum(x, value, gradient, inverse, evaluations, False)
+    search = begin(x, inverse, longest)
+    while search.count[STATE] == SEARCHING:
+        value, gradient = objective(search.trial.copy())
+        tell(search, float(value), gradient)
+    return end(search)
 
 
 def curvature(
