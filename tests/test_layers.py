@@ -24,6 +24,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "_simd",
             "_special",
             "_linalg",
+            "_lapack",
             "_random",
         },
         set(),
@@ -96,7 +97,7 @@ UPWARD = {("model", "bayesglmm.sampling.sample"), ("model", "bayesglmm.fitting.f
 # Libraries that only some modules may import, at top level or inside a function.
 CONFINED = {
     "numba": {"_jit", "_linking"},
-    "llvmlite": {"_jit", "_simd"},
+    "llvmlite": {"_jit", "_lapack", "_simd"},
     "pandas": LAYERS["data"][0] | {"tables"},
     "narwhals": LAYERS["data"][0],
     "polars": LAYERS["data"][0],
