@@ -98,6 +98,12 @@ LINKS = {
     link.name: link
     for link in (
         Link("identity", _identity, _identity, _ones),
+        Link(
+            "inverse",
+            lambda mu: 1.0 / _identity(mu),
+            lambda eta: 1.0 / _positive(eta),
+            lambda mu: -(_identity(mu) ** -2.0),
+        ),
         Link("log", lambda mu: np.log(_identity(mu)), _exp, lambda mu: 1.0 / _identity(mu)),
         Link("logit", _logit, _expit, lambda mu: 1.0 / (_identity(mu) * (1.0 - _identity(mu)))),
         Link("probit", _probit, _normal_cdf, _probit_derivative),

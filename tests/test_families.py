@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from functools import cache
 
 import mpmath as mp
 import numpy as np
@@ -24,6 +25,7 @@ MP_INVERSE = {
     "probit": lambda eta: mp.erfc(-eta / mp.sqrt(2)) / 2,
     "cloglog": lambda eta: -mp.expm1(-mp.exp(eta)),
     "sqrt": lambda eta: eta**2,
+    "inverse": lambda eta: 1 / eta,
 }
 # 1 - p, where p rounds to 1.
 MP_FAILURE = {
@@ -33,8 +35,18 @@ MP_FAILURE = {
 }
 
 
+@cache
+def mp_log_gamma(x):
+    return mp.loggamma(x)
+
+
 def mp_loglik(family, y, w, eta, phi):
     mu = MP_INVERSE[family.link](eta)
+    if family.name == "negative_binomial":
+        rising = mp_log_gamma(y + phi) - mp_log_gamma(phi)
+        return w * (rising + y * mp.log(mu) + phi * mp.log(phi) - (y + phi) * mp.log(phi + mu))
+    if family.name == "gamma":  # y is the logarithm of the response
+        return w * (phi * (mp.log(phi) + y - mp.log(mu) - mp.exp(y) / mu) - mp_log_gamma(phi))
     if family.name == "gaussian":
         return -w * (mp.log(phi) + ((y - mu) / phi) ** 2 / 2)
     if family.name == "poisson":
@@ -61,9 +73,15 @@ def compiled(family, name):
     return callable_(getattr(family.scalars, name))
 
 
+def positive(family):
+    """Whether eta has to be positive."""
+    identity = family.link == "identity" and family.name != "gaussian"
+    return identity or family.link in ("sqrt", "inverse")
+
+
 def etas(family):
     rng = np.random.default_rng(5)
-    if family.link == "sqrt" or (family.link == "identity" and family.name == "poisson"):
+    if positive(family):
         return (1e-8, 1e-3, 0.7, 40.0, 709.0, *rng.exponential(3.0, 8))
     # e^(2 eta) of the Gaussian log link, and its square, stay finite below 350.
     extreme = [e for e in EXTREME if family.name != "gaussian" or family.link != "log" or e < 350]
@@ -73,7 +91,9 @@ def etas(family):
 def responses(family):
     if family.name == "gaussian":
         return ((-1.3, 1.0), (250.0, 3.0), (0.0, 0.5))
-    if family.name == "poisson":
+    if family.name == "gamma":
+        return ((-1.3, 1.0), (0.0, 3.0), (6.0, 0.5))
+    if family.name in ("poisson", "negative_binomial"):
         return ((0.0, 1.0), (3.0, 1.0), (1e9, 1.0), (7.0, 4.0))
     return ((0.0, 1.0), (1.0, 1.0), (3.0, 10.0), (4e8, 1e9))
 
@@ -121,6 +141,21 @@ def _largest_term(family, name, y, w, eta, mu, phi):
         z = (abs(y) + abs(mu)) / phi
         terms = {"loglik": 1.0 + z * z, "score": z * max(abs(mu), 1.0) / phi}
         return w * terms.get(name, z * max(abs(mu), 1.0) / phi)
+    if family.name == "gamma":
+        # What rounding of the two logarithms does to t = y - log(mu).
+        t = y - (eta if family.link == "log" else np.log(mu))
+        blur = (abs(y) + abs(y - t) + 1.0) * phi
+        if name == "loglik":
+            return w * blur * min(np.exp(t) + 1.0, 1e300)
+        return w * blur * min(np.exp(t), 1e300) * (1.0 if family.link == "log" else 1.0 / eta)
+    if family.name == "negative_binomial":
+        ratio = mu / phi
+        if name == "loglik":
+            return w * (y + phi) * (abs(np.log(phi)) + abs(np.log(max(mu, 1e-320))) + 1.0)
+        if family.link == "log":
+            return w * (y + mu) / (1.0 + ratio) if np.isfinite(mu) else w * phi
+        power = {"score": 1, "curvature": 2, "slope": 3}[name]
+        return 12.0 * w * (y + phi + mu) / (min(eta, phi + eta) ** power)
     if name == "loglik":
         return abs(y * np.log(max(mu, 1e-320))) + w * mu
     if name == "score":
@@ -131,8 +166,12 @@ def _largest_term(family, name, y, w, eta, mu, phi):
 @pairs
 def test_outside_the_domain_density_is_zero(family):
     loglik = compiled(family, "loglik")
-    if family.name == "poisson" and family.link != "log":
+    if positive(family):
         assert loglik(3.0, 1.0, -0.1, 1.0) == loglik(0.0, 1.0, 0.0, 1.0) == -np.inf
+    elif family.name == "gamma":
+        assert loglik(0.0, 1.0, -800.0, 1.0) == -np.inf
+    elif family.name == "negative_binomial":
+        assert loglik(0.0, 1.0, 800.0, 2.0) == pytest.approx(-2.0 * (800.0 - np.log(2.0)))
     elif family.link in ("log", "cloglog"):
         assert loglik(0.0, 1.0, 800.0, 1.0) == -np.inf
     else:
@@ -151,7 +190,7 @@ def test_dispersion_score_is_the_derivative_by_log_phi(family, many_digits):
 @pairs
 @pytest.mark.parametrize("eta", [0.3, 1.1])
 def test_weight_is_the_expected_curvature(family, eta):
-    from scipy import stats
+    from scipy import special, stats
 
     mu = float(family.linkinv(eta))
     weight = compiled(family, "weight")
@@ -161,6 +200,12 @@ def test_weight_is_the_expected_curvature(family, eta):
     elif family.name == "poisson":
         y = np.arange(200.0)
         p, w = stats.poisson.pmf(y, mu), 1.0
+    elif family.name == "negative_binomial":
+        y = np.arange(400.0)
+        p, w = stats.nbinom.pmf(y, 0.8, 0.8 / (0.8 + mu)), 1.0
+    elif family.name == "gamma":
+        y, p = special.roots_genlaguerre(20, 0.8 - 1.0)
+        y, p, w = np.log(mu * y / 0.8), p / p.sum(), 1.0
     else:
         y = np.arange(7.0)
         p, w = stats.binom.pmf(y, 6, mu), 6.0
@@ -247,6 +292,8 @@ def test_prepared_log_likelihood_is_that_of_scipy(family):
     logpdf = {
         "gaussian": lambda: stats.norm.logpdf(y, mu, phi),
         "poisson": lambda: stats.poisson.logpmf(y, mu),
+        "negative_binomial": lambda: stats.nbinom.logpmf(y, phi, phi / (phi + mu)),
+        "gamma": lambda: stats.gamma.logpdf(y, phi, scale=mu / phi),
         "binomial": lambda: stats.binom.logpmf(y, trials, mu),
     }[family.name]()
     total, w, constant = family.prepare(y, trials, weights)
@@ -264,6 +311,85 @@ def test_links_invert_each_other(family):
     step = 1e-6
     slope = (family.linkfun(mu + step) - family.linkfun(mu - step)) / (2 * step)
     assert get(family.link).derivative(mu) == pytest.approx(slope, rel=1e-6)
+
+
+SIZES = (1e-8, 1e-3, 0.3, 1.0, 7.999, 8.0, 40.0, 1e4, 1e8, 1e12, 1e15)
+COUNTS = (0.0, 1.0, 2.0, 9.0, 1e3, 1e9)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_log_gamma_differences(size):
+    """Small where the gamma function is large: relative to their own size, but for y = 1."""
+    with mp.workdps(60):
+        x = mp.mpf(size)
+        for y in map(mp.mpf, COUNTS):
+            rising = mp.loggamma(y + x) - mp.loggamma(x) - y * mp.log(x)
+            slope = x * (mp.digamma(y + x) - mp.digamma(x)) - y
+            for function, want in ((_special.log_rising, rising), (_special.log_rising_slope, slope)):
+                got = callable_(function)(float(y), size)
+                error = abs(got - want)
+                assert error <= 2e-14 * (abs(want) + 1.0 / max(size, 1.0)), (y, size)
+        gap = x * mp.log(x) - x - mp.loggamma(x)
+        slope = x * (mp.log(x) - mp.digamma(x))
+        assert callable_(_special.log_gamma_gap)(size) == pytest.approx(float(gap), rel=4e-15)
+        assert callable_(_special.log_gamma_gap_slope)(size) == pytest.approx(
+            float(slope), rel=4e-15
+        )
+
+
+@pytest.mark.parametrize("name", ["negative_binomial", "gamma"])
+@pytest.mark.parametrize("phi", SIZES)
+def test_extreme_dispersion_loses_no_digits(name, phi):
+    """Log-likelihood and its derivative by log phi; relative to what is left in the limit."""
+    family = families.get(name)
+    cases = [(0.0, 0.0), (3.0, 1.2), (3.0, -20.0), (1e3, 6.9), (1e9, 20.0), (2.0, 600.0)]
+    if name == "gamma":  # logarithms of response and mean
+        cases = [(0.0, 0.0), (3.0, 3.1), (-7.0, -9.0), (12.5, 12.5 + 1e-6), (0.3, 40.0)]
+    with mp.workdps(80):
+        for y, eta in cases:
+            rates = [mp.mpf(y), mp.mpf(eta), mp.mpf(phi)]
+            want = mp_loglik(family, rates[0], 1, rates[1], rates[2])
+            slope = mp.diff(
+                lambda t, a=rates[0], b=rates[1]: mp_loglik(family, a, 1, b, mp.exp(t)),
+                mp.log(rates[2]),
+            )
+            got = compiled(family, "loglik")(y, 1.0, eta, phi)
+            d = compiled(family, "dispersion_score")(y, 1.0, eta, phi)
+            mu = float(mp.exp(eta))
+            if name == "negative_binomial":
+                scale = y * (abs(eta) + abs(np.log(phi)) + 1.0) + min(mu, phi * 700.0)
+                # As phi grows the derivative falls like 1 / phi, and so do its errors.
+                small = min((y * y + mu * mu) / phi, (y + phi) * (1.0 + abs(eta - np.log(phi))))
+            else:
+                t = abs(y - eta)
+                blur = (abs(y) + abs(eta)) * abs(np.expm1(y - eta))
+                scale = phi * (np.exp(y - eta) + t + blur) + abs(np.log(phi)) + 1.0
+                small = scale
+            assert abs(got - want) <= 1e-14 * scale + 1e-15, (y, eta)
+            assert abs(d - slope) <= 1e-13 * small + 1e-15 / max(phi, 1.0), (y, eta)
+
+
+@pytest.mark.parametrize("size", [1e9, 1e15])
+def test_large_size_is_the_poisson_family(size):
+    rng = np.random.default_rng(8)
+    y, eta, w = rng.poisson(4.0, 20) * 1.0, rng.normal(1.0, 0.5, 20), rng.integers(1, 4, 20) * 1.0
+    poisson, binomial = families.get("poisson"), families.get("negative_binomial")
+    ours = filled(binomial, families.FULL, eta, y, w, size)
+    known = filled(poisson, families.FULL, eta, y * w, w, 1.0)
+    for got, want in zip(ours, known, strict=True):
+        np.testing.assert_allclose(got, want, rtol=300.0 / size + 1e-14, atol=100.0 / size + 1e-14)
+
+
+@pytest.mark.parametrize("x", [1e-300, 1e-17, 1e-9, 0.1, 0.41, 0.42, 0.5, 0.99, 3.0, 1e5, 1e17])
+def test_logarithms_and_exponentials_less_their_argument(x):
+    with mp.workdps(400):
+        exact = mp.mpf(x)
+        near = mp.log1p(exact)
+        assert callable_(_special.log1p_positive)(x) == pytest.approx(float(near), rel=8e-16)
+        assert callable_(_special.log1pmx)(x) == pytest.approx(float(near - exact), rel=5e-15)
+        for signed in (x, -x) if x < 600.0 else (-x,):
+            want = float(mp.expm1(mp.mpf(signed)) - mp.mpf(signed))
+            assert callable_(_special.expm1mx)(signed) == pytest.approx(want, rel=5e-15, abs=1e-307)
 
 
 @pytest.mark.parametrize("x", [-1e6, -745.0, -40.0, -5.1, -4.9, -1e-9, 0.0, 2.0, 8.0, 38.0])

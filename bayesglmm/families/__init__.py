@@ -4,7 +4,7 @@ A new family is one file here and one name in the import below; a user's own mod
 ``define``. Compiled code gets at a family through ``bind``, a loop over rows of one signature.
 """
 
-from . import bernoulli, binomial, gaussian, poisson
+from . import bernoulli, binomial, gamma, gaussian, negative_binomial, poisson
 from ._registry import FAMILIES, Family, define, get
 from ._rows import (
     CURVATURE,
@@ -31,7 +31,9 @@ __all__ = [
     "bind",
     "binomial",
     "define",
+    "gamma",
     "gaussian",
     "get",
+    "negative_binomial",
     "poisson",
 ]
