@@ -3,25 +3,37 @@
 import inspect
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from . import checks
 from .errors import DataError
-from .fits import laplace
+from .fits import degrees, laplace, quadrature
 from .likelihood_fit import Fit
 
 if TYPE_CHECKING:
     from .fits.outcome import Outcome
     from .model import Model
 
-METHODS = ("laplace",)
+METHODS = ("laplace", "aghq")
+BY_DEGREES = ("reml", "ml", "rspl", "mspl")  # methods whose coefficients are tested by Student's t
+RULES = (*degrees.RULES, "none")
 
 
-def fit(model: "Model", method: str = "laplace", **unknown: Any) -> Fit:
+def fit(
+    model: "Model",
+    method: str = "laplace",
+    *,
+    nodes: int | None = None,
+    df: str | None = None,
+    **unknown: Any,
+) -> Fit:
     """Fit a model by maximum likelihood; the arguments are those of `Model.fit`.
 
     Raises
     ------
     DataError
-        For a method that does not exist or does not suit the model, with what does.
+        For a method that does not exist or does not suit the model, or an option that does not
+        belong to the method, with what does.
     TypeError
         For an argument that does not exist, with the close ones.
     """
@@ -29,6 +41,28 @@ def fit(model: "Model", method: str = "laplace", **unknown: Any) -> Fit:
     checks.unknown_keywords("fit", unknown, allowed[1:])
     if method not in METHODS:
         raise DataError(f"method {method!r} does not exist; there are {', '.join(METHODS)}")
+    _belongs("nodes", nodes, method, ("aghq",))
+    _belongs("df", df, method, BY_DEGREES)
+    if df is not None and df not in RULES:
+        raise DataError(f"df has to be one of {', '.join(RULES)}, not {df!r}")
+    rule = df or ("containment" if method in BY_DEGREES else "none")
+    outcome = _outcome(model, method, nodes)
+    if rule == "none":
+        return Fit(model, outcome)
+    return Fit(model, outcome, degrees.coefficients(model.design, rule), rule)
+
+
+def _outcome(model: "Model", method: str, nodes: int | None) -> "Outcome":
     rows, data, start, _, _ = model.problem
-    outcome: Outcome = laplace.fit(rows, data, start)
-    return Fit(model, outcome)
+    # Where values overflow, the step is rejected: numpy's warnings of it help nobody.
+    with np.errstate(all="ignore"):
+        if method == "aghq":
+            return quadrature.fit(rows, data, start, nodes)
+        return laplace.fit(rows, data, start)
+
+
+def _belongs(option: str, value: Any, method: str, methods: tuple[str, ...]) -> None:
+    if value is not None and method not in methods:
+        raise DataError(
+            f"{option} belongs to {', '.join(methods)}; method {method!r} has no use for it"
+        )

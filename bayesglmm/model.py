@@ -233,8 +233,13 @@ class Model:
 
         Parameters
         ----------
-        method : {"laplace"}
-            Laplace's approximation of the marginal likelihood.
+        method : {"laplace", "aghq"}
+            Laplace's approximation of the marginal likelihood; adaptive Gauss-Hermite quadrature
+            of it.
+        nodes : int, optional
+            Quadrature nodes a dimension, for ``"aghq"``.
+        df : {"containment", "between-within", "residual", "none"}, optional
+            Rule of the denominator degrees of freedom, for methods that test by Student's t.
 
         Returns
         -------

@@ -1,9 +1,9 @@
 """BFGS for smooth functions of few variables whose gradient is exact.
 
-The search asks and is told: `advance` takes the value and gradient at the point it asked for last,
-and says what to evaluate next. So one search serves compiled objectives, with which it runs inside
-one call (`one_factor`), and objectives in Python (`maximize`). scipy's optimizers would cost a tenth
-of a second of import, more than most fits take.
+The search asks and is told: `advance` takes value and gradient at the point it asked for last, and
+says what to evaluate next. So one search serves compiled objectives, with which it runs inside one
+call (`one_factor`), and objectives in Python (`maximize`). scipy's optimizers would cost a tenth of
+a second of import, more than most fits take.
 """
 
 from collections.abc import Callable
