@@ -1,0 +1,164 @@
+"""Maximum likelihood by adaptive Gauss-Hermite quadrature, one grouping factor."""
+
+import numpy as np
+
+from ..density import Data
+from ..errors import DataError
+from . import laplace
+from .aghq import nodes as product_rule
+from .boundary import at_boundary, restricted_inverse
+from .gauss_hermite import quadrature
+from .mode import HESSIAN_STEP, Start, find, longest_steps
+from .optimizer import curvature, maximize
+from .outcome import Outcome
+
+METHOD = "aghq"
+NODES = {1: 25, 2: 9, 3: 5}  # nodes a dimension: 25, 81 and 125 nodes a group
+FEWEST_SD = 0.1  # of the response's spread: where the search begins if Laplace's sd is 0
+FAR = 0.1  # standard errors by which more nodes may move an estimate before a warning
+
+
+class Objective:
+    """The quadrature of one model, which remembers the modes it found last."""
+
+    def __init__(self, rows, data: Data, nodes: int) -> None:
+        q, J = data.factor.size, int(data.levels[0])
+        self.rows, self.data = rows, data
+        self.points, self.log_weights = product_rule(q, nodes)
+        self.v, self.blocks = np.zeros(q * J), np.zeros((q, q, J))
+
+    def __call__(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        """Log-likelihood and gradient at theta; modes in self.v, their curvature in self.blocks."""
+        gradient, v = np.zeros(theta.size), self.v.copy()
+        value = quadrature(
+            self.rows,
+            self.data,
+            theta,
+            v,
+            self.blocks,
+            self.points,
+            self.log_weights,
+            gradient,
+        )
+        if np.isfinite(value):
+            self.v = v
+        return value, gradient
+
+
+def fit(rows, data: Data, start: Start, nodes: int | None = None) -> Outcome:
+    """Maximize the quadrature of the marginal likelihood, beginning at Laplace's fit.
+
+    Parameters
+    ----------
+    rows : compiled row function of the family
+    data : Data
+        One grouping factor, at most three effects a level.
+    start : Start
+        Where the search begins.
+    nodes : int, optional
+        Nodes a dimension; 25, 9 or 5 for one, two or three effects if not given. One node is
+        Laplace's approximation.
+
+    Raises
+    ------
+    DataError
+        Where there are no, or crossed or nested, factors, or more than three effects a level; and
+        for a number of nodes that is not a positive integer.
+    """
+    nodes = _checked(data, nodes)
+    first = find(rows, data, False, start)
+    objective = Objective(rows, data, nodes)
+    objective.v = first.map.modes.copy()
+    p, m = data.obs.X.shape[0], data.prior.covariance.row.size
+    longest = longest_steps(data, start)
+    optimum = maximize(objective, first.theta, first.covariance, longest)
+    evaluations = optimum.evaluations
+    lifted = _lifted(data, first.theta, start.spread)
+    if np.any(lifted != first.theta):
+        other = maximize(objective, lifted, np.diag(np.diag(first.covariance)), longest)
+        evaluations += other.evaluations
+        optimum = other if other.value > optimum.value else optimum
+    steps = HESSIAN_STEP * np.sqrt(np.clip(np.diag(optimum.inverse), 1e-12, 1.0))
+    hessian = curvature(objective, optimum.x, steps)
+    boundary = at_boundary(data, optimum.x[p : p + m], start.spread)
+    covariance, definite = restricted_inverse(hessian, boundary, p)
+    value, gradient = objective(optimum.x)
+    found = first._replace(
+        theta=optimum.x, map=first.map._replace(modes=objective.v, blocks=objective.blocks)
+    )
+    return Outcome(
+        METHOD,
+        optimum.x,
+        covariance,
+        value,
+        optimum.converged,
+        definite,
+        0.5 * float(gradient @ covariance @ gradient),
+        evaluations + 2 * optimum.x.size + 1,
+        objective.v,
+        lambda: laplace.variances(found, data),
+        boundary,
+        warnings=_enough(objective, nodes, optimum.x, gradient, covariance),
+        nodes=nodes,
+    )
+
+
+def _checked(data: Data, nodes: int | None) -> int:
+    """Number of nodes a dimension, or a refusal."""
+    if data.levels.size == 0:
+        raise DataError(
+            "quadrature integrates random effects out, and this model has none; "
+            "fit it with method='glm'"
+        )
+    if data.levels.size > 1:
+        raise DataError(
+            "quadrature needs effects that are independent from group to group, and those of "
+            f"{data.levels.size} crossed or nested factors are not; fit with method='laplace'"
+        )
+    q = data.factor.size
+    if q > max(NODES):
+        raise DataError(
+            f"quadrature takes at most {max(NODES)} effects a group, for the nodes multiply with "
+            f"every one; this model has {q}. Fit with method='laplace'"
+        )
+    if nodes is None:
+        return NODES[q]
+    if isinstance(nodes, bool) or int(nodes) != nodes or nodes < 1:
+        raise DataError(f"nodes has to be a positive integer, not {nodes!r}")
+    return int(nodes)
+
+
+def _lifted(data: Data, theta: np.ndarray, spread: float) -> np.ndarray:
+    """Theta with sds that are all but 0 made large enough for the search to leave them."""
+    p, m = data.obs.X.shape[0], data.prior.covariance.row.size
+    out = theta.copy()
+    psi = out[p : p + m]
+    low = at_boundary(data, psi, spread)
+    diagonal = data.prior.covariance.row == data.prior.covariance.col
+    psi[low & diagonal] = np.log(FEWEST_SD * spread)
+    psi[low & ~diagonal] = 0.0
+    return out
+
+
+def _enough(
+    objective: Objective,
+    nodes: int,
+    theta: np.ndarray,
+    gradient: np.ndarray,
+    covariance: np.ndarray,
+) -> tuple[str, ...]:
+    """A warning where more nodes would move an estimate, by one Newton step of their objective."""
+    if nodes == 1:
+        return ()
+    more = 2 * nodes + 1 if objective.data.factor.size == 1 else nodes + 4
+    finer = Objective(objective.rows, objective.data, more)
+    finer.v = objective.v.copy()
+    change = covariance @ (finer(theta)[1] - gradient)
+    se = np.sqrt(np.diag(covariance))
+    moved = float(np.max(np.abs(change[se > 0.0]) / se[se > 0.0], initial=0.0))
+    if not moved > FAR:
+        return ()
+    return (
+        f"{nodes} nodes are too few: with {more} an estimate would move by about {moved:.2g} "
+        f"standard errors; fit with nodes={more} or more",
+    )
