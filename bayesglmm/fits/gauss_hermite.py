@@ -59,6 +59,7 @@ from ..lanes import (
 )
 from ..layout import GROUP, LEVEL, ROW
 from .one_factor import PHI_STEP, add_lever, modes
+from .optimizer import SEARCH_TYPE, SEARCHING, STATE, advance
 
 # Parts of the sums over nodes, (q, q, groups) each: p_k Z's(v_k) d_k', p_k d_k d_k', and W.
 SCORE_STEP, STEP_STEP, TURNED = 0, 1, 2
@@ -68,23 +69,53 @@ BASE, SLOPE = 3, 4  # of Work.number here: f at the mode, and sum_k p_k (d logli
 
 
 @entry(
-    lambda: types.float64(
+    lambda: types.void(
         families.ROWS_TYPE,
         DATA_TYPE,
-        VECTOR,
-        VECTOR,
-        types.float64[:, :, ::1],
         MATRIX,
         VECTOR,
+        SEARCH_TYPE,
+        MATRIX,
         VECTOR,
+        MATRIX,
+        MATRIX,
+        VECTOR,
+        types.float64[:, :, ::1],
     )
 )
-def quadrature(rows, data, theta, modes_v, blocks, points, log_weights, gradient):
+def evaluate(
+    rows, data, nodes, log_weights, search, points, values, gradients, found, modes_v, blocks
+):
+    """Log-likelihoods by quadrature along a search, then at points: as `one_factor.evaluate`.
+
+    nodes (K^q, q) and log_weights (K^q,) are those of `aghq.nodes`.
+    """
+    d, nv = gradients.shape[1], modes_v.size
+    v, gradient = np.empty(nv), np.zeros(d)
+    searching = search.count[STATE] == SEARCHING
+    place = 0
+    while searching or place < points.shape[0]:
+        theta = search.trial if searching else points[place]
+        copy(v, modes_v)
+        value = quadrature(rows, data, nodes, log_weights, theta, v, blocks, gradient)
+        if searching:
+            if value > -np.inf:
+                copy(modes_v, v)
+            advance(search, value, gradient)
+            searching = search.count[STATE] == SEARCHING
+            continue
+        values[place] = value
+        copy(gradients[place], gradient)
+        copy(found[place], v)
+        place += 1
+
+
+@kernel
+def quadrature(rows, data, nodes, log_weights, theta, modes_v, blocks, gradient):
     """Log-likelihood by quadrature at theta.
 
     modes_v (q J,) holds the start of the modes and receives them; blocks (q, q, J) receives C;
-    points (K^q, q) and log_weights (K^q,) are those of `aghq.nodes`; gradient (d,) is filled. -inf
-    if a mode is not found or a curvature is not positive definite.
+    gradient (d,) is filled. -inf if a mode is not found or a curvature is not positive definite.
     """
     obs, prior = data.obs, data.prior
     p, m, q = obs.X.shape[0], prior.covariance.row.size, obs.Z.shape[0]
@@ -113,7 +144,7 @@ def quadrature(rows, data, theta, modes_v, blocks, points, log_weights, gradient
         if not _at_modes(rows, obs, c, L, phi, work, means[MODE_SCORE], row):
             return -np.inf
         _over_nodes(
-            rows, obs, with_phi, c, L, phi, points, log_weights, work, squares, means, row[4]
+            rows, obs, with_phi, c, L, phi, nodes, log_weights, work, squares, means, row[4]
         )
         part = _marginal(obs.lanes, c, work, squares, means, row[4])
         if not abs(part) < np.inf:
@@ -168,9 +199,7 @@ def _joint_density(lanes, any_z, c, loglik, v, groups, buffer, out):
 
 
 @kernel
-def _over_nodes(
-    rows, obs, with_phi, c, L, phi, points, log_weights, work, squares, means, mean_row
-):
+def _over_nodes(rows, obs, with_phi, c, L, phi, nodes, log_weights, work, squares, means, mean_row):
     """Sums over the nodes, not yet divided by TOTAL, the sum of the weights."""
     q, lanes, buffer = L.shape[0], obs.lanes, work.lane
     groups = lanes.chunk[c + 1, GROUP] - lanes.chunk[c, GROUP]
@@ -198,9 +227,9 @@ def _over_nodes(
         phi_slope[g] = 0.0
     for i in range(n):
         mean_row[i] = 0.0
-    for node in range(points.shape[0]):
+    for node in range(nodes.shape[0]):
         for k in range(q):
-            x = points[node, k]
+            x = nodes[node, k]
             for g in range(groups):
                 step[k, g] = x
         solve_backward(work.matrix[CHOLESKY], step, groups)

@@ -4,12 +4,12 @@ import numpy as np
 
 from ..density import Data
 from ..errors import DataError
-from . import laplace
+from . import laplace, mode
 from .aghq import nodes as product_rule
 from .boundary import at_boundary, restricted_inverse
-from .gauss_hermite import quadrature
-from .mode import HESSIAN_STEP, Start, find, longest_steps
-from .optimizer import curvature, maximize
+from .gauss_hermite import evaluate
+from .mode import Start
+from .optimizer import Search
 from .outcome import Outcome
 
 METHOD = "aghq"
@@ -18,31 +18,32 @@ FEWEST_SD = 0.1  # of the response's spread: where the search begins if Laplace'
 FAR = 0.1  # standard errors by which more nodes may move an estimate before a warning
 
 
-class Objective:
+class Objective(mode.Objective):
     """The quadrature of one model, which remembers the modes it found last."""
 
     def __init__(self, rows, data: Data, nodes: int) -> None:
-        q, J = data.factor.size, int(data.levels[0])
-        self.rows, self.data = rows, data
-        self.points, self.log_weights = product_rule(q, nodes)
-        self.v, self.blocks = np.zeros(q * J), np.zeros((q, q, J))
+        super().__init__(rows, data, False)
+        self.nodes, self.log_weights = product_rule(data.factor.size, nodes)
 
-    def __call__(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
-        """Log-likelihood and gradient at theta; modes in self.v, their curvature in self.blocks."""
-        gradient, v = np.zeros(theta.size), self.v.copy()
-        value = quadrature(
+    def _evaluate(
+        self, search: Search, points: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        k = points.shape[0]
+        values, gradients, found = np.empty(k), np.empty((k, self.d)), np.empty((k, self.v.size))
+        evaluate(
             self.rows,
             self.data,
-            theta,
-            v,
-            self.blocks,
-            self.points,
+            self.nodes,
             self.log_weights,
-            gradient,
+            search,
+            np.ascontiguousarray(points),
+            values,
+            gradients,
+            found,
+            self.v,
+            self.blocks,
         )
-        if np.isfinite(value):
-            self.v = v
-        return value, gradient
+        return values, gradients, found
 
 
 def fit(rows, data: Data, start: Start, nodes: int | None = None) -> Outcome:
@@ -66,39 +67,34 @@ def fit(rows, data: Data, start: Start, nodes: int | None = None) -> Outcome:
         for a number of nodes that is not a positive integer.
     """
     nodes = _checked(data, nodes)
-    first = find(rows, data, False, start)
+    first = mode.find(rows, data, False, start)
     objective = Objective(rows, data, nodes)
     objective.v = first.map.modes.copy()
-    p, m = data.obs.X.shape[0], data.prior.covariance.row.size
-    longest = longest_steps(data, start)
-    optimum = maximize(objective, first.theta, first.covariance, longest)
+    longest = mode.longest_steps(data, start)
+    optimum = objective.climb(first.theta, first.covariance, longest)
     evaluations = optimum.evaluations
     lifted = _lifted(data, first.theta, start.spread)
     if np.any(lifted != first.theta):
-        other = maximize(objective, lifted, np.diag(np.diag(first.covariance)), longest)
+        other = objective.climb(lifted, np.diag(np.diag(first.covariance)), longest)
         evaluations += other.evaluations
         optimum = other if other.value > optimum.value else optimum
-    steps = HESSIAN_STEP * np.sqrt(np.clip(np.diag(optimum.inverse), 1e-12, 1.0))
-    hessian = curvature(objective, optimum.x, steps)
-    boundary = at_boundary(data, optimum.x[p : p + m], start.spread)
-    covariance, definite = restricted_inverse(hessian, boundary, p)
-    value, gradient = objective(optimum.x)
-    found = first._replace(
-        theta=optimum.x, map=first.map._replace(modes=objective.v, blocks=objective.blocks)
-    )
+    best = mode.describe(objective, optimum)
+    p, m = data.obs.X.shape[0], data.prior.covariance.row.size
+    boundary = at_boundary(data, best.theta[p : p + m], start.spread)
+    covariance, definite = restricted_inverse(best.hessian, boundary, p)
     return Outcome(
         METHOD,
-        optimum.x,
+        best.theta,
         covariance,
-        value,
-        optimum.converged,
+        best.value,
+        best.converged,
         definite,
-        0.5 * float(gradient @ covariance @ gradient),
-        evaluations + 2 * optimum.x.size + 1,
-        objective.v,
-        lambda: laplace.variances(found, data),
+        0.5 * float(best.gradient @ covariance @ best.gradient),
+        evaluations,
+        best.map.modes,
+        lambda: laplace.variances(best, data),
         boundary,
-        warnings=_enough(objective, nodes, optimum.x, gradient, covariance),
+        warnings=_enough(objective, nodes, best, covariance),
         nodes=nodes,
     )
 
@@ -141,19 +137,15 @@ def _lifted(data: Data, theta: np.ndarray, spread: float) -> np.ndarray:
 
 
 def _enough(
-    objective: Objective,
-    nodes: int,
-    theta: np.ndarray,
-    gradient: np.ndarray,
-    covariance: np.ndarray,
+    objective: Objective, nodes: int, best: mode.Mode, covariance: np.ndarray
 ) -> tuple[str, ...]:
     """A warning where more nodes would move an estimate, by one Newton step of their objective."""
     if nodes == 1:
         return ()
     more = 2 * nodes + 1 if objective.data.factor.size == 1 else nodes + 4
     finer = Objective(objective.rows, objective.data, more)
-    finer.v = objective.v.copy()
-    change = covariance @ (finer(theta)[1] - gradient)
+    finer.v = best.map.modes.copy()
+    change = covariance @ (finer(best.theta)[1] - best.gradient)
     se = np.sqrt(np.diag(covariance))
     moved = float(np.max(np.abs(change[se > 0.0]) / se[se > 0.0], initial=0.0))
     if not moved > FAR:
