@@ -34,25 +34,47 @@ def full_rank(products: Iterable[tuple[str, ...]], categorical: set[str]) -> lis
     list
         Coded products: a tuple of (factor, full or None if numeric) for each.
     """
+    return [piece for pieces in by_product(products, categorical) for piece in pieces]
+
+
+def by_product(products: Iterable[tuple[str, ...]], categorical: set[str]) -> list[list[Coded]]:
+    """Return what `full_rank` returns, apart by product."""
+    products = list(products)
+    coded: list[list[Coded]] = []
+    for factors, subsets in zip(products, introduced(products, categorical), strict=True):
+        pieces: list[dict[str, bool]] = [dict.fromkeys(subset, False) for subset in subsets]
+        while _merge_one(pieces):
+            pass
+        coded.append(
+            [
+                tuple((f, piece.get(f)) for f in factors if f not in categorical or f in piece)
+                for piece in pieces
+            ]
+        )
+    return coded
+
+
+def introduced(
+    products: Iterable[tuple[str, ...]], categorical: set[str]
+) -> list[list[tuple[str, ...]]]:
+    """Subsets of the categorical factors of each product that no earlier product has.
+
+    Products differ where their numeric factors do. The columns of a product span the
+    contrast-coded interactions of these subsets, times its numeric factors.
+    """
     used: set[tuple[frozenset[str], frozenset[str]]] = set()
-    coded: list[Coded] = []
+    found: list[list[tuple[str, ...]]] = []
     for factors in products:
         numeric = frozenset(f for f in factors if f not in categorical)
         classes = [f for f in factors if f in categorical]
-        pieces: list[dict[str, bool]] = []
+        found.append([])
         for size in range(len(classes) + 1):
             for subset in combinations(classes, size):
                 key = (numeric, frozenset(subset))
                 if key not in used:
                     used.add(key)
-                    pieces.append(dict.fromkeys(subset, False))
-        while _merge_one(pieces):
-            pass
-        coded += [
-            tuple((f, piece.get(f)) for f in factors if f in numeric or f in piece)
-            for piece in pieces
-        ]
-    return coded
+                    found[-1].append(subset)
+    return found
 
 
 def _merge_one(pieces: list[dict[str, bool]]) -> bool:
