@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import checks
+from . import checks, identified
 from .errors import DataError
 from .fits import degrees, laplace, quadrature
 from .likelihood_fit import Fit
@@ -46,7 +46,8 @@ def fit(
     if df is not None and df not in RULES:
         raise DataError(f"df has to be one of {', '.join(RULES)}, not {df!r}")
     rule = df or ("containment" if method in BY_DEGREES else "none")
-    outcome = _outcome(model, method, nodes)
+    identified.refuse(model, effects=method != "glm")
+    outcome = identified.judge(model, _outcome(model, method, nodes))
     if rule == "none":
         return Fit(model, outcome)
     return Fit(model, outcome, degrees.coefficients(model.design, rule), rule)

@@ -162,17 +162,23 @@ class Fit:
 
     @property
     def converged(self) -> bool:
-        """Whether the gradient vanished and the Hessian is definite away from the boundary."""
-        return self.outcome.converged and self.outcome.definite
+        """Whether the gradient vanished and the Hessian is definite away from the boundary.
+
+        Never where the likelihood has no maximum (`Outcome.unbounded`).
+        """
+        outcome = self.outcome
+        return outcome.converged and outcome.definite and not outcome.unbounded
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:
         """What a reader has to know, in words."""
-        lines = list(self.outcome.warnings)
+        lines = [*self.outcome.unbounded, *self.outcome.warnings]
         for i in np.flatnonzero(self._on_boundary[0]):
             lines.append(f"variance of {self.names[i]} estimated as 0: the data show none")
         for i in np.flatnonzero(self._on_boundary[1]):
             lines.append(f"{self.names[i]} is on its boundary: the data do not determine it")
+        if self.outcome.unbounded:
+            return tuple(lines)
         if not self.outcome.converged:
             lines.append("the optimizer stopped before the gradient vanished")
         elif not self.outcome.definite:

@@ -83,6 +83,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "fit_printout",
             "wald",
             "residuals",
+            "identified",
             "io",
             "cli",
         },

@@ -43,6 +43,8 @@ class Outcome:
     warnings : tuple of str
     nodes : int or None
         Quadrature nodes a dimension.
+    unbounded : tuple of str
+        Where the likelihood has no maximum, so that theta is where the search was stopped.
     """
 
     method: str
@@ -60,3 +62,4 @@ class Outcome:
     scale: bool = False
     warnings: tuple[str, ...] = ()
     nodes: int | None = None
+    unbounded: tuple[str, ...] = ()

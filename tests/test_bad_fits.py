@@ -1,0 +1,184 @@
+"""Bad inputs to maximum likelihood: refused or not converged, in words, by every method.
+
+The catalogue and the frame of 200 rows are those of `test_bad_inputs`. No method may return numbers
+that look converged where the likelihood has no maximum or cannot tell its parameters apart.
+"""
+
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from test_bad_inputs import CASES, N, frame
+
+from bayesglmm.errors import DataError, DataWarning
+from bayesglmm.fits import separation
+from bayesglmm.fitting import METHODS
+from bayesglmm.model import Model, glmm
+
+LINEAR = {"reml", "ml"}  # Gaussian only
+WITHOUT_EFFECTS = {"glm"}
+
+
+class Expected(NamedTuple):
+    """What a fit makes of a case of the catalogue: "refuse", "unbounded" or "ok"."""
+
+    case: str
+    outcome: str
+    words: tuple[str, ...] = ()
+    without_effects: str | None = None  # outcome where the random effects are not fitted
+
+
+EXPECTED = [
+    Expected("1", "unbounded", ("y is the same in all rows", "model.sample()")),
+    Expected("2", "unbounded", ("y is the same in all rows", "model.sample()")),
+    Expected("3", "unbounded", ("x separates y", "no maximum", "model.sample()")),
+    Expected("4", "unbounded", ("z separates y",)),
+    Expected("4 level", "unbounded", ("f[b], f[c] together separate y",)),
+    Expected("4 count", "unbounded", ("z separates y",)),
+    Expected("4 ties", "unbounded", ("x separates y",)),
+    Expected("6", "refuse", ("x2 is a combination of x:", "model.sample()")),
+    Expected("6 three", "refuse", ("d is a combination of x, v:",)),
+    Expected("7", "refuse", ("g has 1 level", "Leave (1 | g) out"), "ok"),
+    Expected("8", "refuse", ("g has one row a level", "sigma"), "ok"),
+    Expected("9", "ok"),
+    Expected("10", "refuse", ("g has one row a level", "not identified"), "ok"),
+    Expected("14", "ok"),
+    Expected("43", "refuse", ("fit y perfectly", "sigma")),
+    Expected("68", "refuse", ("400 coefficients for 200 rows",)),
+]
+
+
+def model_of(number: str, **more: Any) -> Model:
+    """The model of a case of the catalogue."""
+    (case,) = [case for case in CASES if case.number == number]
+    data = case.change(frame(case.asked.get("family", "poisson")))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        return glmm(**{"formula": "y ~ x + (1|g)", "data": data, **case.asked, **more})
+
+
+def suits(method: str, model: Model) -> bool:
+    gaussian = model.family.name == "gaussian"
+    return gaussian if method in LINEAR else not (gaussian and method == "aghq")
+
+
+def check(model: Model, method: str, outcome: str, words: tuple[str, ...] = ()) -> None:
+    if not suits(method, model):
+        pytest.skip(f"{method} does not fit a {model.family.name} response")
+    if outcome == "refuse":
+        with pytest.raises(DataError) as refused:
+            model.fit(method)
+        text = str(refused.value)
+    else:
+        fit = model.fit(method)
+        text = "\n".join(fit.warnings)
+        assert fit.converged == (outcome == "ok"), text
+        assert bool(fit.outcome.unbounded) == (outcome == "unbounded")
+        assert ("NOT CONVERGED" in str(fit)) == (outcome == "unbounded")
+        assert outcome == "ok" or fit.outcome.unbounded[0] in str(fit)
+    for word in words:
+        assert word in text
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("expected", EXPECTED, ids=lambda e: e.case)
+def test_case(expected, method):
+    number, outcome, words, without = expected
+    if method in WITHOUT_EFFECTS and without is not None:
+        outcome, words = without, ()
+    check(model_of(number), method, outcome, words)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_response_that_never_varies_within_groups_sets_no_limit_to_the_sd(method):
+    f = frame("bernoulli").assign(y=lambda f: f.g % 2)
+    model = glmm("y ~ x + (1|g)", f, "bernoulli")
+    outcome = "ok" if method in WITHOUT_EFFECTS else "unbounded"
+    check(model, method, outcome, ("never varies within a level of g",) * (outcome != "ok"))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_effects_that_fit_perfectly_leave_no_sigma(method):
+    if method in WITHOUT_EFFECTS:
+        pytest.skip("the effects are what fits")
+    f = frame("gaussian").assign(y=lambda f: 1 + np.sin(f.g) + 2 * f.x)
+    check(glmm("y ~ x + (1|g)", f), method, "unbounded", ("sigma goes to 0",))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_rows_without_weight_count_for_nothing(method):
+    f = frame().assign(z=lambda f: (f.index < 12) * 1, w=1.0)
+    f.loc[:11, ["y", "w"]] = [[0, 1.0]] * 11 + [[3, 0.0]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        model = glmm("y ~ x + z + (1|g)", f, "poisson", weights="w")
+    check(model, method, "unbounded", ("z separates y",))
+
+
+# --- the search for a separating direction -------------------------------------------------------
+
+
+def halves(rng: np.random.Generator, p: int = 6) -> tuple[np.ndarray, np.ndarray]:
+    X = rng.normal(size=(p, N))
+    X[0] = 1.0
+    return X, np.ones(N)
+
+
+def test_a_hidden_combination_is_found_with_no_column_too_many():
+    X, w = halves(np.random.default_rng(1))
+    y = (X[2] + 2.0 * X[4] - 0.5 * X[5] > 0.3) * 1.0
+    (found,) = separation.separating(separation.proportions(X, y, w))
+    assert set(found) == {0, 2, 4, 5}
+
+
+def test_two_causes_are_both_found():
+    X, w = halves(np.random.default_rng(2))
+    X[1] = np.arange(N) < 9
+    X[2] = np.arange(N) >= N - 7
+    y = (np.random.default_rng(3).uniform(size=N) < 0.5) * 1.0
+    y[:9], y[-7:] = 1.0, 0.0
+    found = separation.separating(separation.proportions(X, y, w))
+    assert {j for columns in found for j in columns} - {0} == {1, 2}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_overlap_is_no_separation(seed):
+    rng = np.random.default_rng(seed)
+    X, w = halves(rng)
+    y = rng.binomial(1, 1 / (1 + np.exp(-3.0 * X[1]))) * 1.0
+    assert separation.separating(separation.proportions(X, y, w)) == []
+    counts = rng.poisson(np.exp(X[1])) * 1.0
+    assert separation.separating(separation.counts(X, counts, w)) == []
+
+
+def test_one_row_in_the_way_ends_separation():
+    X, w = halves(np.random.default_rng(4))
+    y = (X[1] > 0) * 1.0
+    assert separation.separating(separation.proportions(X, y, w))
+    largest, smallest = np.argmax(X[1]), np.argmin(X[1])
+    y[largest], y[smallest] = 0.0, 1.0
+    assert separation.separating(separation.proportions(X, y, w)) == []
+
+
+def test_trials_between_hold_their_row():
+    X, w = halves(np.random.default_rng(5))
+    w = 10.0 * w
+    y = np.where(X[1] > 0, 10.0, 0.0)
+    assert separation.separating(separation.proportions(X, y, w))
+    y[np.argmax(np.abs(X[1]))] = 5.0
+    assert separation.separating(separation.proportions(X, y, w)) == []
+
+
+# --- what is not wrong stays as it was -----------------------------------------------------------
+
+
+def test_one_row_a_level_of_several_trials_is_identified():
+    f = frame("binomial").assign(g=range(N))
+    glmm("y | trials(n) ~ x + (1|g)", f, "binomial").fit("laplace")
+
+
+@pytest.mark.parametrize("factor", [1e8, 1e-8])
+def test_a_scale_far_from_one_is_no_dependence(factor):
+    f = frame().assign(x=lambda f: factor * f.x)
+    assert glmm("y ~ x + (1|g)", f, "poisson").fit("laplace").converged
