@@ -143,7 +143,7 @@ def _stirling(x):
 
 @simd
 def _stirling_slope(x):
-    """log x - 1 / (2 x) - digamma(x), x >= RAISE."""
+    """Remainder of the same formula for digamma(x), sign reversed, x >= RAISE."""
     r = 1.0 / x
     t = r * r
     p = -3617.0 / 8160.0
@@ -174,7 +174,7 @@ def _raising_slope(x):
 
 @simd
 def log_rising(y, x):
-    """log Gamma(y + x) - log Gamma(x) - y log(x) for y >= 0 and x > 0; vectorizes over y.
+    """Compute log Gamma(y + x) - log Gamma(x) - y log(x) for y >= 0 and x > 0; vectorizes over y.
 
     It is the sum of log(1 + k / x) for k below y, 0 in the limit of large x.
     """
@@ -203,7 +203,7 @@ def log_rising_slope(y, x):
 
 @simd
 def log_gamma_gap(x):
-    """x log(x) - x - log Gamma(x)."""
+    """Compute x log(x) - x - log Gamma(x)."""
     base = x + 8.0 if x < RAISE else x
     value = 0.5 * log(base) - HALF_LOG_TWO_PI - _stirling(base)
     if x < RAISE:

@@ -124,7 +124,9 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     group.add_argument("data", metavar="DATA", help="a CSV file, or the name of a shipped data set")
     group.add_argument("formula", metavar="FORMULA", help='such as "y ~ x + (1 | g)"')
     group.add_argument(
-        "--family", default="gaussian", help="gaussian, bernoulli, binomial or poisson"
+        "--family",
+        default="gaussian",
+        help="gaussian, bernoulli, binomial, poisson, negative_binomial or gamma",
     )
     group.add_argument("--link", help="the family's own by default")
     group.add_argument(

@@ -19,7 +19,7 @@ from ._jit import ENABLED, entry, kernel, pointer_type, typeof, types
 from ._linalg import dot
 from .covariance import Covariance
 from .layout import Lanes
-from .prior_density import prior_logpdf, prior_slope
+from .prior_density import dispersion_logpdf, dispersion_slope, prior_logpdf, prior_slope
 
 BLOCK = 512  # rows worked at once: eta, scores and log-likelihoods stay in the first-level cache
 
@@ -127,9 +127,7 @@ def theta_logprior(prior, theta, L):
     value += covariance.psi_logdensity(prior.covariance, theta[p : p + m], L)
     if prior.phi.shape[0] > 0:
         row = prior.phi[0]
-        log_phi = theta[p + m]
-        # p(log phi) = p(phi) phi
-        value += prior_logpdf(int(row[0]), row[1], row[2], row[3], math.exp(log_phi)) + log_phi
+        value += dispersion_logpdf(int(row[0]), row[1], row[2], row[3], theta[p + m])
     return value
 
 
@@ -144,8 +142,7 @@ def theta_logprior_gradient(prior, theta, L, out):
     covariance.psi_gradient(prior.covariance, theta[p : p + m], L, out[p : p + m])
     if prior.phi.shape[0] > 0:
         row = prior.phi[0]
-        phi = math.exp(theta[p + m])
-        out[p + m] += prior_slope(int(row[0]), row[1], row[2], row[3], phi) * phi + 1.0
+        out[p + m] += dispersion_slope(int(row[0]), row[1], row[2], row[3], theta[p + m])
 
 
 @kernel

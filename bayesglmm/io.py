@@ -42,7 +42,8 @@ OWN = "bayesglmm"  # the group of what only this package reads
 # What a model is made of; nothing else is ever made from a file.
 NOUNS = (
     *(Design, Response, Factor, Term, Frozen, Priors, TermPrior),
-    *dict.fromkeys((*priors.COEFFICIENT_PRIORS, *priors.POSITIVE_PRIORS, *priors.MATRIX_PRIORS)),
+    *priors.SCALAR_PRIORS,
+    *priors.MATRIX_PRIORS,
 )
 KINDS = "biuf"  # of the arrays that are read: booleans, integers, floats
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from .fits.mode import Start
 
 
-PACKAGED = ("gaussian", "bernoulli", "binomial", "poisson")  # known without asking the registry
+# Known without asking the registry.
+PACKAGED = ("gaussian", "bernoulli", "binomial", "poisson", "negative_binomial", "gamma")
 
 
 class Names(NamedTuple):
@@ -59,13 +60,16 @@ def glmm(
     data : DataFrame
         pandas, polars or pyarrow, or a dict of columns.
     family : str
-        ``"gaussian"``, ``"bernoulli"``, ``"binomial"`` or ``"poisson"``, or one made by
+        ``"gaussian"``, ``"bernoulli"``, ``"binomial"``, ``"poisson"``, ``"negative_binomial"``
+        (variance mu + mu^2 / size) or ``"gamma"`` (variance mu^2 / shape), or one made by
         `families.define`.
     link : str, optional
         The family's usual link if not given.
     priors : dict, optional
         By row name: ``"Intercept"``, a coefficient, ``"b"`` (all other coefficients), ``"sd"``,
-        ``"cor"``, a group (a prior of its Sigma, or a dict of ``sd`` and ``cor``), ``"sigma"``.
+        ``"cor"``, a group (a prior of its Sigma, or a dict of ``sd`` and ``cor``), ``"sigma"``,
+        ``"size"`` or ``"shape"`` (of that parameter itself; of 1/x or 1/sqrt(x) in `Inverse` or
+        `InverseSqrt`).
         What is not given has the default that ``print(model)`` shows.
     weights : str or array, optional
         Frequencies: weight 3 is the row three times.
@@ -285,7 +289,7 @@ class Model:
             if prior.cor is not None:
                 lines.append(f"cor({', '.join(term.names)}|{group}) ~ {prior.cor}")
         if self.family.dispersion:
-            lines.append(f"{self.family.dispersion} ~ {self.priors.dispersion}")
+            lines.append(self.priors.dispersion.statement(self.family.dispersion))
         return lines
 
     def __str__(self) -> str:

@@ -9,7 +9,15 @@ import numpy as np
 from . import priors as prior_types
 from .errors import PriorError
 from .links import get as link_of
-from .priors import LKJ, HalfStudentT, HuangWand, InverseWishart, Normal
+from .priors import (
+    LKJ,
+    HalfNormal,
+    HalfStudentT,
+    HuangWand,
+    InverseSqrt,
+    InverseWishart,
+    Normal,
+)
 
 if TYPE_CHECKING:
     from .design import Design
@@ -18,6 +26,8 @@ if TYPE_CHECKING:
 HALF_COUNT = 0.5  # added so that all-zero or all-one data have a finite mean on the link scale
 PRIOR_SDS = 2.5  # of the response's spread: Gelman, Jakulin, Pittau and Su (2008), as in rstanarm
 SD_DF = 3.0
+# Dispersions that are no sd; 1/sqrt of them is a coefficient of variation.
+SHAPES = ("size", "shape")
 
 
 @dataclass(frozen=True)
@@ -56,7 +66,8 @@ def spread(design: "Design", family: "Family") -> tuple[float, float, float]:
         return 1.0, float(link.link(mean)) - shift, 0.5
     average = float(weights @ y) / total
     sd = float(np.sqrt(weights @ (y - average) ** 2 / total))
-    counts = np.all(y >= 0.0) and np.all(y == np.floor(y)) and family.dispersion is None
+    whole = np.all(y >= 0.0) and np.all(y == np.floor(y))
+    counts = whole and family.dispersion in (None, "size")
     half = HALF_COUNT / total if counts else 0.0
     if family.link == "log":
         largest = float(design.offset.max())
@@ -98,9 +109,13 @@ def resolve(design: "Design", family: "Family", given: dict[str, Any], center: b
         terms.append(_term_prior(given, group, term, HalfStudentT(SD_DF, PRIOR_SDS * s)))
     phi = None
     if family.dispersion:
-        default = HalfStudentT(SD_DF, PRIOR_SDS * sd_y)
         name = family.dispersion
-        phi = _scalar(given.get(name, default), name, prior_types.POSITIVE_PRIORS)
+        if name in SHAPES:
+            phi = given.get(name, InverseSqrt(HalfNormal(1.0)))
+            phi = _scalar(phi, name, prior_types.SHAPE_PRIORS)
+        else:
+            phi = given.get(name, HalfStudentT(SD_DF, PRIOR_SDS * sd_y))
+            phi = _scalar(phi, name, prior_types.POSITIVE_PRIORS)
     return Priors(tuple(beta), tuple(terms), phi, centred)
 
 

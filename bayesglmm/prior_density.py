@@ -11,7 +11,9 @@ from ._jit import kernel
 FLAT, NORMAL, STUDENT_T, LAPLACE = priors.FLAT, priors.NORMAL, priors.STUDENT_T, priors.LAPLACE
 HALF_NORMAL, HALF_STUDENT_T = priors.HALF_NORMAL, priors.HALF_STUDENT_T
 UNIFORM, EXPONENTIAL = priors.UNIFORM, priors.EXPONENTIAL
-INVERSE_GAMMA_VARIANCE = priors.INVERSE_GAMMA_VARIANCE
+INVERSE_GAMMA_VARIANCE, GAMMA = priors.INVERSE_GAMMA_VARIANCE, priors.GAMMA
+OF_INVERSE, OF_INVERSE_SQRT = priors.OF_INVERSE, priors.OF_INVERSE_SQRT
+LOG_TWO = math.log(2.0)
 HALF_LOG_PI = 0.5 * math.log(math.pi)
 
 
@@ -42,6 +44,8 @@ def prior_logpdf(kind, a, b, c, x):
         return c - 0.5 * (a + 1.0) * math.log1p(z * z / a)
     if kind == EXPONENTIAL:
         return c - a * x
+    if kind == GAMMA:
+        return c + (a - 1.0) * math.log(x) - b * x
     # INVERSE_GAMMA_VARIANCE: p(sd) = p(sd^2) 2 sd
     return c - (2.0 * a + 1.0) * math.log(x) - b / (x * x)
 
@@ -62,6 +66,32 @@ def prior_slope(kind, a, b, c, x):
         return -(a + 1.0) * x / (a * b * b + x * x)
     if kind == EXPONENTIAL:
         return -a
+    if kind == GAMMA:
+        return (a - 1.0) / x - b
     if kind == INVERSE_GAMMA_VARIANCE:
         return (2.0 * b / (x * x) - (2.0 * a + 1.0)) / x
     return 0.0  # FLAT and UNIFORM
+
+
+@kernel
+def dispersion_logpdf(kind, a, b, c, log_phi):
+    """Log density of log(phi), for a prior of phi, of 1 / phi or of 1 / sqrt(phi)."""
+    if kind >= OF_INVERSE_SQRT:
+        x = math.exp(-0.5 * log_phi)
+        return prior_logpdf(kind - OF_INVERSE_SQRT, a, b, c, x) - 0.5 * log_phi - LOG_TWO
+    if kind >= OF_INVERSE:
+        return prior_logpdf(kind - OF_INVERSE, a, b, c, math.exp(-log_phi)) - log_phi
+    return prior_logpdf(kind, a, b, c, math.exp(log_phi)) + log_phi
+
+
+@kernel
+def dispersion_slope(kind, a, b, c, log_phi):
+    """Derivative of `dispersion_logpdf` by log(phi)."""
+    if kind >= OF_INVERSE_SQRT:
+        x = math.exp(-0.5 * log_phi)
+        return -0.5 * (prior_slope(kind - OF_INVERSE_SQRT, a, b, c, x) * x + 1.0)
+    if kind >= OF_INVERSE:
+        x = math.exp(-log_phi)
+        return -(prior_slope(kind - OF_INVERSE, a, b, c, x) * x + 1.0)
+    x = math.exp(log_phi)
+    return prior_slope(kind, a, b, c, x) * x + 1.0

@@ -14,6 +14,9 @@ from .errors import PriorError
 
 FLAT, NORMAL, STUDENT_T, LAPLACE = 0, 1, 2, 3
 HALF_NORMAL, HALF_STUDENT_T, UNIFORM, EXPONENTIAL, INVERSE_GAMMA_VARIANCE = 4, 5, 6, 7, 8
+GAMMA = 9
+# Added to the kind of a prior that is stated of 1/x or of 1/sqrt(x).
+OF_INVERSE, OF_INVERSE_SQRT = 100, 200
 
 Code = tuple[int, float, float, float]
 
@@ -70,6 +73,10 @@ class _Scalar(_Prior):
             If the prior is improper.
         """
         return draw(*self.code(), rng, size)
+
+    def statement(self, name: str) -> str:
+        """What the prior says of a parameter, for print: ``sigma ~ HalfNormal(1)``."""
+        return f"{name} ~ {self}"
 
 
 @dataclass(frozen=True)
@@ -208,6 +215,20 @@ class Exponential(_Scalar):
 
 
 @dataclass(frozen=True)
+class Gamma(_Scalar):
+    """Gamma prior of mean shape / rate."""
+
+    shape: float
+    rate: float = 1.0
+    positive = ("shape", "rate")
+
+    def code(self) -> Code:
+        """Kind and numbers for compiled code."""
+        constant = self.shape * math.log(self.rate) - math.lgamma(self.shape)
+        return GAMMA, self.shape, self.rate, constant
+
+
+@dataclass(frozen=True)
 class PC(_Scalar):
     """Penalized-complexity prior of an sd: P(sd > upper) = probability.
 
@@ -256,6 +277,55 @@ class InverseGammaVariance(_Scalar):
         """Kind and numbers for compiled code."""
         constant = math.log(2.0) + self.shape * math.log(self.scale) - math.lgamma(self.shape)
         return INVERSE_GAMMA_VARIANCE, self.shape, self.scale, constant
+
+
+@dataclass(frozen=True)
+class _Transformed(_Scalar):
+    """A positive parameter's prior that is stated of a function of it."""
+
+    prior: Any
+    kind: ClassVar[int]
+    function: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.prior, POSITIVE_PRIORS):
+            names = ", ".join(kind.__name__ for kind in POSITIVE_PRIORS)
+            raise PriorError(
+                f"{type(self).__name__}: the prior inside must be one of {names}; "
+                f"got {self.prior!r}"
+            )
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__}({self.prior})"
+
+    def code(self) -> Code:
+        """Kind and numbers for compiled code."""
+        kind, a, b, c = self.prior.code()
+        return kind + self.kind, a, b, c
+
+    def statement(self, name: str) -> str:
+        """What the prior says of a parameter, for print: ``1/size ~ Exponential(1)``."""
+        return f"{self.function.format(name)} ~ {self.prior}"
+
+
+@dataclass(frozen=True)
+class Inverse(_Transformed):
+    """Prior of 1/x, for a dispersion x: ``Inverse(Exponential(1))``."""
+
+    kind = OF_INVERSE
+    function = "1/{}"
+
+
+@dataclass(frozen=True)
+class InverseSqrt(_Transformed):
+    """Prior of 1/sqrt(x), for a dispersion x: ``InverseSqrt(HalfNormal(1))``.
+
+    Of a Gamma response's shape and of a negative binomial's size it is the coefficient of variation
+    (of the response; of the Gamma that mixes Poisson means), and 0 is the case of no dispersion.
+    """
+
+    kind = OF_INVERSE_SQRT
+    function = "1/sqrt({})"
 
 
 @dataclass(frozen=True)
@@ -374,17 +444,22 @@ POSITIVE_PRIORS = (
     HalfCauchy,
     Uniform,
     Exponential,
+    Gamma,
     PC,
     GammaPrecision,
     InverseGammaVariance,
     Flat,
 )
+# Of a dispersion that is no sd: without those that speak of 1/sd^2.
+SHAPE_PRIORS = (
+    *(k for k in POSITIVE_PRIORS if k not in (PC, GammaPrecision, InverseGammaVariance)),
+    Inverse,
+    InverseSqrt,
+)
+SCALAR_PRIORS = tuple(dict.fromkeys((*COEFFICIENT_PRIORS, *POSITIVE_PRIORS, *SHAPE_PRIORS)))
 MATRIX_PRIORS = (LKJ, InverseWishart, HuangWand)
 
-_BY_NAME = {
-    kind.__name__.lower(): kind
-    for kind in dict.fromkeys((*COEFFICIENT_PRIORS, *POSITIVE_PRIORS, *MATRIX_PRIORS))
-}
+_BY_NAME = {kind.__name__.lower(): kind for kind in (*SCALAR_PRIORS, *MATRIX_PRIORS)}
 
 
 def student_t_constant(df: float, scale: float) -> float:
@@ -401,6 +476,10 @@ def draw(kind: int, a: float, b: float, c: float, rng: Any, size: Any = None) ->
     PriorError
         If the prior is improper.
     """
+    if kind >= OF_INVERSE_SQRT:
+        return draw(kind - OF_INVERSE_SQRT, a, b, c, rng, size) ** -2.0
+    if kind >= OF_INVERSE:
+        return 1.0 / draw(kind - OF_INVERSE, a, b, c, rng, size)
     if kind == NORMAL:
         return rng.normal(a, b, size)
     if kind == STUDENT_T:
@@ -415,6 +494,8 @@ def draw(kind: int, a: float, b: float, c: float, rng: Any, size: Any = None) ->
         return rng.uniform(a, b, size)
     if kind == EXPONENTIAL:
         return rng.exponential(1.0 / a, size)
+    if kind == GAMMA:
+        return rng.gamma(a, 1.0 / b, size)
     if kind == INVERSE_GAMMA_VARIANCE:
         return (b / rng.gamma(a, 1.0, size)) ** 0.5
     raise PriorError("nothing can be drawn from an improper prior")
@@ -424,7 +505,7 @@ def parse(text: str) -> Any:
     """Read a prior as written on the command line, ``"normal(0, 2.5)"``.
 
     Names are those of the classes, in any case and with or without underscores; matrices are
-    nested lists.
+    nested lists, and a prior of 1/x or 1/sqrt(x) holds another: ``"inverse(exponential(1))"``.
 
     Raises
     ------
@@ -435,15 +516,27 @@ def parse(text: str) -> Any:
         raise PriorError(f"a prior of {len(text)} characters is too long")
     try:
         call = ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        raise _unreadable(text) from None
+    return _read(call, text)
+
+
+def _unreadable(text: str) -> PriorError:
+    return PriorError(f"cannot read the prior {text!r}; write it like normal(0, 2.5)")
+
+
+def _read(call: ast.expr, text: str) -> Any:
+    """The prior that a call in the text makes."""
+    try:
         if isinstance(call, ast.Name):
             call = ast.Call(call, [], [])
         if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)):
             raise ValueError("not a name with numbers in parentheses")
         name = call.func.id
-        args = [_literal(node) for node in call.args]
-        keywords = {str(node.arg): _literal(node.value) for node in call.keywords}
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        raise PriorError(f"cannot read the prior {text!r}; write it like normal(0, 2.5)") from None
+        args = [_argument(node, text) for node in call.args]
+        keywords = {str(node.arg): _argument(node.value, text) for node in call.keywords}
+    except (ValueError, TypeError, MemoryError, RecursionError):
+        raise _unreadable(text) from None
     kind = _BY_NAME.get(name.replace("_", "").lower())
     if kind is None:
         known = ", ".join(sorted(_BY_NAME))
@@ -455,9 +548,11 @@ def parse(text: str) -> Any:
         raise PriorError(f"{kind.__name__} takes ({takes}), got {text!r}") from None
 
 
-def _literal(node: ast.expr) -> Any:
+def _argument(node: ast.expr, text: str) -> Any:
     if isinstance(node, ast.Name) and node.id == "inf":
         return math.inf
+    if isinstance(node, ast.Call):
+        return _read(node, text)
     return ast.literal_eval(node)
 
 

@@ -96,10 +96,10 @@ def _start(model: "Model") -> Start:
     if family.name in ("bernoulli", "binomial"):
         total = np.ones_like(y) if trials is None else trials
         mu = (y + 0.5) / (total + 1.0)
-    elif family.link == "identity" and family.dispersion:
-        mu = y
+    elif family.dispersion in (None, "size"):
+        mu = np.maximum(y, 0.0) + 0.5
     else:
-        mu = np.maximum(y, 0.0) + 0.5 if family.dispersion is None else np.maximum(y, 1e-3 * sd_y)
+        mu = y if family.link == "identity" else np.maximum(y, 1e-3 * sd_y)
     X = (design.X - model.x_center) / model.x_scale
     if design.has_intercept:
         X[:, model.intercept] = 1.0
@@ -108,11 +108,16 @@ def _start(model: "Model") -> Start:
     flat = np.zeros(X.shape[1])
     if design.has_intercept:
         flat[model.intercept] = m
-    positive = family.link in ("identity", "sqrt") and family.dispersion is None
+    noise = family.dispersion == "sigma"
+    positive = family.link in ("identity", "sqrt", "inverse") and not noise
     eta = X @ beta + design.offset
     if not np.all(np.isfinite(beta)) or (positive and np.any(eta <= 0.0)):
         beta = flat
-    return Start(beta, s, sd_y)
+    average = float(design.weights @ y / design.weights.sum())
+    # Of a Gamma response with one mean, the shape is (mean / sd)^2.
+    shape = (average / sd_y) ** 2 if sd_y > 0.0 else 1.0
+    phi = {None: 1.0, "size": 1.0, "shape": shape}.get(family.dispersion, sd_y)
+    return Start(beta, s, phi, noise and family.link == "identity")
 
 
 def to_user(model: "Model", theta: np.ndarray, u: np.ndarray) -> dict[str, Any]:

@@ -325,7 +325,10 @@ def test_log_gamma_differences(size):
         for y in map(mp.mpf, COUNTS):
             rising = mp.loggamma(y + x) - mp.loggamma(x) - y * mp.log(x)
             slope = x * (mp.digamma(y + x) - mp.digamma(x)) - y
-            for function, want in ((_special.log_rising, rising), (_special.log_rising_slope, slope)):
+            for function, want in (
+                (_special.log_rising, rising),
+                (_special.log_rising_slope, slope),
+            ):
                 got = callable_(function)(float(y), size)
                 error = abs(got - want)
                 assert error <= 2e-14 * (abs(want) + 1.0 / max(size, 1.0)), (y, size)

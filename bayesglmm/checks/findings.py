@@ -7,7 +7,7 @@ import numpy as np
 
 from ..columns import Rows
 
-COUNTS = ("poisson",)
+COUNTS = ("poisson", "negative_binomial")
 PROPORTIONS = ("bernoulli", "binomial")
 
 

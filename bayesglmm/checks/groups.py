@@ -7,6 +7,7 @@ import numpy as np
 from ..errors import DataError
 from .findings import Findings, Grouping, Observed
 
+OVERDISPERSED = {"negative_binomial": "size", "gamma": "shape"}  # families and their dispersion
 EXACT_INTEGERS = 2.0**53  # float64 holds every whole number below it
 
 
@@ -56,6 +57,11 @@ def groups(factors: Sequence[Grouping], observed: Observed, findings: Findings) 
             findings.warn(
                 f"{factor.name} has one row a level: its sd and sigma cannot be told apart by "
                 "the data"
+            )
+        elif factor.levels == size and observed.family in OVERDISPERSED:
+            findings.warn(
+                f"{factor.name} has one row a level: its sd and {OVERDISPERSED[observed.family]} "
+                "both stand for the variation between rows, and the data hardly tell them apart"
             )
         elif factor.levels == size and observed.family == "bernoulli":
             findings.warn(

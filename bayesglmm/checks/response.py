@@ -8,7 +8,7 @@ from ..wording import counted, first_rows
 from .findings import COUNTS, Findings, Observed
 
 # A family of the user's own may have trials.
-WITHOUT_TRIALS = ("gaussian", "bernoulli", *COUNTS)
+WITHOUT_TRIALS = ("gaussian", "gamma", "bernoulli", *COUNTS)
 
 
 def response(observed: Observed, findings: Findings) -> None:
@@ -23,6 +23,11 @@ def response(observed: Observed, findings: Findings) -> None:
         refuse(y != np.floor(y), f"{family} needs whole numbers", name, y, rows)
         if not y.any():
             findings.warn(_one_outcome(name, "0", y.size))
+        if family == "negative_binomial":
+            _spread_of_counts(observed, findings)
+    elif family == "gamma":
+        refuse(y <= 0, f"gamma needs {name} > 0", name, y, rows)
+        _varying(observed)
     elif family == "bernoulli":
         if set(np.unique(y[:1000])) == {1.0, 2.0} and np.isin(y, (1.0, 2.0)).all():
             raise DataError(f"{name} is coded 1 and 2; recode it to 0 and 1 ({name} - 1)")
@@ -48,16 +53,31 @@ def _one_outcome(name: str, value: str, size: int) -> str:
 
 def _continuous(observed: Observed, findings: Findings) -> None:
     _, name, y, _, _ = observed
-    if y.size > 1 and np.ptp(y) == 0:
-        raise DataError(
-            f"the response {name} is constant (= {y[0]:g}): there is nothing to explain"
-        )
+    _varying(observed)
     head = y[:1000]  # a column that starts like counts is looked at in full
     if np.array_equal(head, np.floor(head)) and y.min() >= 0 and np.array_equal(y, np.floor(y)):
         other = "bernoulli" if y.max() <= 1 else "poisson"
         findings.notes.append(
             f"{name} holds whole numbers from {y.min():g} to {y.max():g}; family={other!r} may fit "
             "it better than gaussian"
+        )
+
+
+def _varying(observed: Observed) -> None:
+    y = observed.y
+    if y.size > 1 and np.ptp(y) == 0:
+        raise DataError(
+            f"the response {observed.name} is constant (= {y[0]:g}): there is nothing to explain"
+        )
+
+
+def _spread_of_counts(observed: Observed, findings: Findings) -> None:
+    y = observed.y
+    # What explains the mean only takes from the variance.
+    if y.size > 1 and 0.0 < y.var() <= y.mean():
+        findings.warn(
+            f"{observed.name} varies no more than Poisson counts (mean {y.mean():.3g}, variance "
+            f"{y.var():.3g}): size has no upper bound in the data; consider poisson"
         )
 
 

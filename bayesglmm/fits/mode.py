@@ -125,6 +125,7 @@ class Start(NamedTuple):
     beta: np.ndarray  # (p,) inside the link's domain
     spread: float  # of the response on the scale of eta
     phi: float  # dispersion
+    noise: bool  # whether phi is the sd of an error on the scale of eta
 
 
 def first_guess(rows, data: Data, start: Start) -> tuple[np.ndarray, np.ndarray]:
@@ -137,6 +138,10 @@ def first_guess(rows, data: Data, start: Start) -> tuple[np.ndarray, np.ndarray]
     good = beta
     for _ in range(50):
         eta = data.obs.offset + beta @ data.obs.X
+        rows(families.LOGLIK, eta, data.obs.y, data.obs.w, phi, spare, spare, spare, spare)
+        if not np.all(np.isfinite(spare)) and beta is not good:
+            beta = 0.5 * (good + beta)  # outside the link's domain
+            continue
         rows(families.IWLS, eta, data.obs.y, data.obs.w, phi, score, weight, spare, spare)
         if not (np.all(np.isfinite(score)) and np.all(np.isfinite(weight))):
             beta = good
@@ -151,11 +156,13 @@ def first_guess(rows, data: Data, start: Start) -> tuple[np.ndarray, np.ndarray]
         if np.abs(step).max(initial=0.0) < 1e-6 * start.spread:
             break
     if with_phi:
-        phi = _residual_sd(rows, data, beta, phi)
-    share = phi * np.sqrt(0.5) if with_phi else FIRST_SD * start.spread
+        phi = _dispersion_without_effects(rows, data, beta, phi)
+    share = FIRST_SD * start.spread
+    if start.noise:
+        share = phi = phi * np.sqrt(0.5)  # half of the variance is the effects'
     diagonal = data.prior.covariance.row == data.prior.covariance.col
     psi = np.where(diagonal, np.log(max(share, 1e-8)), 0.0)
-    theta = np.concatenate([beta, psi, [np.log(max(share, 1e-8))] if with_phi else []])
+    theta = np.concatenate([beta, psi, [np.log(max(phi, 1e-8))] if with_phi else []])
     guess = np.zeros((theta.size, theta.size))
     guess[:p, :p] = 2.0 * np.linalg.inv(gram)
     levels = data.levels[data.factor[data.prior.covariance.row]] if m else np.zeros(0)
@@ -165,7 +172,7 @@ def first_guess(rows, data: Data, start: Start) -> tuple[np.ndarray, np.ndarray]
     return theta, guess
 
 
-def _residual_sd(rows, data: Data, beta: np.ndarray, phi: float) -> float:
+def _dispersion_without_effects(rows, data: Data, beta: np.ndarray, phi: float) -> float:
     """Dispersion at which the rows' score in log phi vanishes, by bisection on its sign."""
     a, b, c = np.empty((3, data.obs.y.size))
     eta = data.obs.offset + beta @ data.obs.X
