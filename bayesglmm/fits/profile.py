@@ -13,6 +13,8 @@ is the standard normal pivot; the interval's ends are where it is plus and minus
     covariance   inverse of minus its Hessian there, (d, d); rows of 0 for what lies on a boundary
     direction    a, (d,): a unit vector for a log sd, for log phi or for the Fisher's z of a
                  correlation; what gives a coefficient on the user's scale
+    longest      (d,) step in each element of theta that is long whatever its standard error says:
+                 that of `mode.longest_steps`
     lowest, highest
                  values of a'theta beyond which all is as there: the log of an sd that is all but 0,
                  Fisher's z of a correlation that is all but 1
@@ -20,8 +22,8 @@ is the standard normal pivot; the interval's ends are where it is plus and minus
 and return values of a'theta: the caller takes exp or tanh of them. An end that does not exist is
 -inf or inf (an sd of 0, a correlation of 1, a coefficient under separation).
 
-Inside, theta = theta_hat + T z with T T' the covariance and the first axis along which a'theta
-changes alone, so that z_1 is Wald's statistic, the others are free, and all their curvatures are
+Inside, theta = theta_hat + T z. The first axis of T is the direction in which the quadratic
+approximation has its constrained maxima, the others do not change a'theta and have curvatures of
 nearly 1. zeta is nearly linear in z_1, its slope comes with the gradient, and an inverse Hermite
 interpolation needs two or three re-maximizations an end.
 """
@@ -32,13 +34,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .optimizer import maximize
+from .optimizer import CONVERGED, GAIN, SEARCHING, STATE, Optimum, begin, end, tell
+from .optimizer import EVALUATIONS as EVALUATED
 
 Objective = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
+TOLERANCE = 1e-9  # gain in log-likelihood at which a re-maximization ends
+EVALUATIONS = 150  # at most, in one re-maximization; about five are the rule
 LONGEST = 2.0  # largest step of a re-maximization, in standard errors
 CLOSE = 0.02  # an end this near in zeta is interpolated: the error is of its fourth power
-FARTHEST = 100.0  # standard errors; an end beyond is at infinity
+FARTHEST = 100.0  # standard errors (or longest steps, if shorter); an end beyond is at infinity
 MOST = 40  # points tried for one end
 HIGHER = 1e-4  # a log-likelihood above the fit's by more than this means it was not the highest
 
@@ -76,6 +81,7 @@ def limits(
     theta: np.ndarray,
     covariance: np.ndarray,
     direction: np.ndarray,
+    longest: np.ndarray,
     quantile: float,
     lowest: float = -math.inf,
     highest: float = math.inf,
@@ -84,12 +90,12 @@ def limits(
 
     Parameters
     ----------
-    objective, theta, covariance, direction, lowest, highest
+    objective, theta, covariance, direction, longest, lowest, highest
         As at the top of this file.
     quantile : float
         Of the standard normal, 1.96 for 95%: its square is that of chi-square on 1 df.
     """
-    profile = _Profile(objective, theta, covariance, direction)
+    profile = _Profile(objective, theta, covariance, direction, longest)
     ends, notes = [], []
     for sign, bound, side in ((-1.0, lowest, "lower"), (1.0, highest, "upper")):
         try:
@@ -109,6 +115,7 @@ def curve(
     theta: np.ndarray,
     covariance: np.ndarray,
     direction: np.ndarray,
+    longest: np.ndarray,
     reach: float,
     points: int = 8,
     lowest: float = -math.inf,
@@ -119,7 +126,7 @@ def curve(
     The other parameters are as in `limits`. A side ends early where the signed root levels off, or
     the likelihood cannot be maximized.
     """
-    profile = _Profile(objective, theta, covariance, direction)
+    profile = _Profile(objective, theta, covariance, direction, longest)
     for sign, bound in ((-1.0, lowest), (1.0, highest)):
         profile.march(sign, reach, reach / points, profile.z_of(bound))
     found = sorted([profile.origin, *profile.points], key=lambda point: point.z)
@@ -140,23 +147,29 @@ class _Profile:
         theta: np.ndarray,
         covariance: np.ndarray,
         direction: np.ndarray,
+        longest: np.ndarray,
     ) -> None:
         self.objective, self.theta = objective, theta
-        d = theta.size
         on_edge = np.diag(covariance) <= 0.0
-        # A log sd or Fisher's z without a curvature of its own: one unit is a step to begin with.
-        half = np.linalg.cholesky(covariance + np.diag(on_edge.astype(float)))
+        # Without a curvature of its own, an element moves by its longest step.
+        wide = np.diag(longest**2)
+        spread = np.where(np.diag(on_edge), wide, covariance)
+        # Precisions added: no axis is longer than the longest steps, however flat the likelihood.
+        capped = spread @ np.linalg.solve(spread + wide, wide)
+        half = np.linalg.cholesky(0.5 * (capped + capped.T))
         along = half.T @ direction
-        self.unit = float(np.linalg.norm(along))  # the standard error of a'theta
-        basis = np.linalg.qr(np.column_stack([along, np.eye(d)]))[0]
-        basis[:, 0] = along / self.unit
-        self.axes = half @ basis
+        self.unit = float(np.linalg.norm(along))  # of a'theta: its standard error, if that is short
+        self.axes = half @ np.linalg.qr(np.column_stack([along, np.eye(theta.size)]))[0]
+        towards = spread @ direction
+        variance = float(direction @ towards)
+        self.axes[:, 0] = towards * (self.unit / variance)
         self.value = float(direction @ theta)
         self.highest = objective(theta)[0]
         self.edge = bool(np.all(on_edge[direction != 0.0]))
-        self.origin = _Point(0.0, np.zeros(d - 1), 0.0, 0.0 if self.edge else 1.0)
+        slope = 0.0 if self.edge else self.unit / math.sqrt(variance)
+        self.origin = _Point(0.0, np.zeros(theta.size - 1), 0.0, slope)
         self.points: list[_Point] = []
-        self.inverse = np.eye(d - 1)
+        self.inverse = np.eye(theta.size - 1)
 
     def z_of(self, value: float) -> float:
         return (value - self.value) / self.unit
@@ -181,13 +194,11 @@ class _Profile:
         start = self._start(z, inner)
         if start is None:
             return None
-        longest = np.full(start.size, LONGEST)
-        best = maximize(inner, start, self.inverse, longest)
-        if not best.converged:
-            again = maximize(inner, best.x, np.eye(start.size), longest)
-            if not again.converged:
-                return None
-            best = again
+        best = _climb(inner, start, self.inverse)
+        if best is None:
+            best = _climb(inner, start, np.eye(start.size))
+        if best is None:
+            return None
         if best.value > self.highest + HIGHER:
             raise NotHighest
         self.inverse = best.inverse
@@ -270,6 +281,17 @@ class _Profile:
             if made is None or abs(made.zeta) >= reach or abs(z) >= farthest:
                 return
             point = made
+
+
+def _climb(objective: Objective, start: np.ndarray, inverse: np.ndarray) -> Optimum | None:
+    """Maximize in few evaluations, or not at all."""
+    search = begin(start, inverse, np.full(start.size, LONGEST))
+    while search.count[STATE] == SEARCHING and search.count[EVALUATED] < EVALUATIONS:
+        value, gradient = objective(search.trial.copy())
+        tell(search, float(value), gradient)
+        if search.count[STATE] == SEARCHING and 0.5 * search.number[GAIN] < TOLERANCE:
+            return end(search)
+    return end(search) if search.count[STATE] == CONVERGED else None
 
 
 def _interpolate(x: Sequence[float], y: Sequence[np.ndarray], at: float) -> np.ndarray | float:
