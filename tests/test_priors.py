@@ -15,12 +15,15 @@ from bayesglmm.priors import (
     Cauchy,
     Exponential,
     Flat,
+    Gamma,
     GammaPrecision,
     HalfCauchy,
     HalfNormal,
     HalfStudentT,
     HuangWand,
+    Inverse,
     InverseGammaVariance,
+    InverseSqrt,
     InverseWishart,
     Laplace,
     Normal,
@@ -30,6 +33,8 @@ from bayesglmm.priors import (
 
 prior_logpdf = callable_(prior_density.prior_logpdf)
 prior_slope = callable_(prior_density.prior_slope)
+dispersion_logpdf = callable_(prior_density.dispersion_logpdf)
+dispersion_slope = callable_(prior_density.dispersion_slope)
 
 REAL = (Normal(1.0, 2.5), StudentT(4.0, -1.0, 0.7), Cauchy(0.5, 2.0), Laplace(-0.3, 1.5))
 POSITIVE = (
@@ -37,6 +42,7 @@ POSITIVE = (
     HalfStudentT(3.0, 2.5),
     HalfCauchy(1.3),
     Exponential(0.7),
+    Gamma(2.5, 1.4),
     PC(1.0, 0.05),
     GammaPrecision(1.5, 0.8),
     InverseGammaVariance(2.0, 3.0),
@@ -51,8 +57,9 @@ SCIPY = {
     POSITIVE[0]: stats.halfnorm(scale=0.8),
     POSITIVE[2]: stats.halfcauchy(scale=1.3),
     POSITIVE[3]: stats.expon(scale=1 / 0.7),
-    POSITIVE[4]: stats.expon(scale=-1 / math.log(0.05)),
-    POSITIVE[7]: stats.uniform(0.0, 4.0),
+    POSITIVE[4]: stats.gamma(2.5, scale=1 / 1.4),
+    POSITIVE[5]: stats.expon(scale=-1 / math.log(0.05)),
+    POSITIVE[8]: stats.uniform(0.0, 4.0),
 }
 scalars = pytest.mark.parametrize("prior", [*REAL, *POSITIVE], ids=str)
 
@@ -129,9 +136,74 @@ def test_nothing_is_drawn_from_an_improper_prior(prior):
         prior.draw(np.random.default_rng(1))
 
 
+DISPERSIONS = (
+    HalfNormal(2.0),
+    Gamma(2.0, 0.5),
+    Inverse(Exponential(0.7)),
+    Inverse(Gamma(0.8, 0.6)),
+    InverseSqrt(HalfNormal(1.0)),
+    InverseSqrt(Uniform(0.0, 4.0)),
+)
+dispersions = pytest.mark.parametrize("prior", DISPERSIONS, ids=str)
+
+
+@dispersions
+def test_prior_of_a_dispersion_integrates_to_one_over_its_logarithm(prior):
+    def at(log_phi):
+        return math.exp(dispersion_logpdf(*prior.code(), log_phi))
+
+    total = sum(
+        integrate.quad(at, *part, epsabs=1e-10, limit=400)[0]
+        for part in ((-80.0, -2.77258872), (-2.77258872, 0.0), (0.0, 80.0))
+    )
+    assert total == pytest.approx(1.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("log_phi", [-1.0, 0.4, 6.0])
+def test_prior_of_the_inverse_of_a_dispersion_has_its_jacobian(log_phi):
+    phi = math.exp(log_phi)
+    root = stats.halfnorm(scale=0.8).logpdf(phi**-0.5) + math.log(0.5 * phi**-1.5)
+    inverse = stats.gamma(0.8, scale=1 / 0.6).logpdf(1 / phi) - 2 * log_phi
+    for prior, density in (
+        (InverseSqrt(HalfNormal(0.8)), root),
+        (Inverse(Gamma(0.8, 0.6)), inverse),
+        (Gamma(0.8, 0.6), stats.gamma(0.8, scale=1 / 0.6).logpdf(phi)),
+    ):
+        want = density + log_phi  # of log(phi)
+        assert dispersion_logpdf(*prior.code(), log_phi) == pytest.approx(want, rel=1e-12)
+
+
+@dispersions
+@pytest.mark.parametrize("log_phi", [-2.0, 0.4, 7.0])
+def test_slope_of_a_dispersion_is_the_derivative(prior, log_phi):
+    code, step = prior.code(), 1e-5
+    up, down = (dispersion_logpdf(*code, log_phi + s) for s in (step, -step))
+    assert dispersion_slope(*code, log_phi) == pytest.approx(
+        (up - down) / (2 * step), rel=1e-6, abs=1e-7
+    )
+
+
+@dispersions
+def test_draws_of_a_dispersion_follow_the_density(prior):
+    draws = np.sort(np.log(prior.draw(np.random.default_rng(23), 2000)))
+    cuts = np.quantile(draws, np.linspace(0.1, 0.9, 9))
+    for share, cut in zip(np.linspace(0.1, 0.9, 9), cuts, strict=True):
+        below = integrate.quad(
+            lambda x: math.exp(dispersion_logpdf(*prior.code(), x)), -60.0, cut, limit=400
+        )[0]
+        assert abs(below - share) < 4 * math.sqrt(share * (1 - share) / 2000)
+
+
+def test_statements_name_what_a_prior_is_of():
+    assert HalfNormal(2).statement("size") == "size ~ HalfNormal(2)"
+    assert Inverse(Exponential(1)).statement("size") == "1/size ~ Exponential(1)"
+    assert InverseSqrt(HalfNormal(1)).statement("shape") == "1/sqrt(shape) ~ HalfNormal(1)"
+
+
 ALL = (
     *REAL,
     *POSITIVE,
+    *DISPERSIONS,
     Flat(),
     Uniform(0.0, math.inf),
     LKJ(2.0),
@@ -156,6 +228,8 @@ def test_text():
     assert priors.parse("half_student_t(3, scale=2.5)") == HalfStudentT(3, 2.5)
     assert priors.parse("flat") == Flat()
     assert priors.parse("uniform(0, inf)") == Uniform()
+    assert priors.parse("inverse_sqrt(half_normal(1))") == InverseSqrt(HalfNormal(1))
+    assert priors.parse("inverse(gamma(2, rate=0.5))") == Inverse(Gamma(2, 0.5))
 
 
 @pytest.mark.parametrize(
@@ -170,6 +244,9 @@ def test_text():
         ("normal(0, 1, 2)", "takes \\(mean, sd\\)"),
         ("normal(mu=0)", "takes \\(mean, sd\\)"),
         ("normal(0, -1)", "sd must be positive"),
+        ("inverse(normal(0, 1))", "inside must be one of HalfNormal"),
+        ("inverse(inverse(half_normal(1)))", "inside must be one of HalfNormal"),
+        ("normal(half_normal(1), 1)", "mean must be a number"),
         ("(" * 5000, "too long"),
     ],
 )
