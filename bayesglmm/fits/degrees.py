@@ -13,6 +13,7 @@ within subjects), for those, and the remainder for the others. Residual: n - ran
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -38,7 +39,8 @@ class Effect(NamedTuple):
         return self.continuous == other.continuous and other.classes < self.classes
 
 
-class Block(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Block:
     """Columns of Z: each of z by the levels of a factor."""
 
     effect: Effect
