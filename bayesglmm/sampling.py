@@ -15,8 +15,7 @@ from .conditionals import transport
 from .density import Map, logdensity
 from .errors import DataError
 from .fits import aghq
-from .fits.joint import LARGEST
-from .fits.mode import Objective, at_theta, find, longest_steps, unfitted
+from .fits.mode import LARGEST, Objective, at_theta, find, longest_steps, unfitted
 from .posterior import Posterior
 from .programs import GibbsProgram, HamiltonianTarget
 from .samplers.hamiltonian import HamiltonianProgram

@@ -6,6 +6,7 @@ coordinates; differences of fourth order leave an error below the tolerance of 1
 
 import math
 
+import dense_laplace as dense
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,7 +15,6 @@ import bayesglmm as bg
 from bayesglmm._jit import pointer
 from bayesglmm.density import Map, identity_map, logdensity
 from bayesglmm.fits import aghq
-from bayesglmm.fits import joint as dense
 from bayesglmm.fits.mode import Objective, find
 
 STEP = 1e-3
@@ -176,10 +176,10 @@ def test_density_of_every_prior_of_covariances(prior):
 
 
 def laplace_pair(made, theta: np.ndarray):
-    """Laplace's objective by groups and by one dense matrix: value and gradient of each."""
+    """Laplace's objective and the same by one dense matrix: value and gradient of each."""
     problem = made.problem
     data = problem.data
-    effects = data.factor.size * int(data.levels[0])
+    effects = int(sum(data.levels[f] for f in data.factor))
     other = np.zeros(theta.size)
     value, gradient = Objective(problem.rows, data, True)(theta)
     joint = dense.Joint(problem.rows, data)
@@ -188,8 +188,9 @@ def laplace_pair(made, theta: np.ndarray):
 
 
 @pytest.mark.parametrize(("family", "link"), PAIRS)
-def test_laplace_by_groups_is_laplace_by_one_matrix_and_its_gradient(family, link):
-    made = model(family, link)
+@pytest.mark.parametrize("structure", ["slope", "crossed"])
+def test_laplace_is_laplace_by_one_matrix_and_its_gradient(family, link, structure):
+    made = model(family, link, structure)
     theta, _ = natural_point(made, np.random.default_rng(5))
     (value, gradient), (joint_value, other) = laplace_pair(made, theta)
     assert math.isfinite(value)

@@ -32,20 +32,15 @@ def fit(rows, data: Data, start: Start) -> Outcome:
 
 def variances(mode: Mode, data: Data) -> np.ndarray:
     """Conditional variances of u = L v given theta: the diagonal of L H^-1 L', shape (nv,)."""
+    if mode.variances is not None:
+        return mode.variances
     p, m = data.obs.X.shape[0], data.prior.covariance.row.size
     L = factors(data.prior.covariance, mode.theta[p : p + m])
     out = np.zeros(mode.map.modes.size)
     for k in range(data.factor.size):
         J = int(data.levels[data.factor[k]])
         own = slice(int(data.effect[k]), int(data.effect[k]) + J)
-        if data.levels.size == 1:
-            C = np.tril(np.moveaxis(mode.map.blocks, 2, 0))
-            half = np.linalg.solve(C, np.broadcast_to(L[k], (J, L.shape[0]))[..., None])
-            out[own] = (half[..., 0] ** 2).sum(axis=1)
-            continue
-        rows = np.zeros((out.size, J))
-        for l in range(data.factor.size):
-            if L[k, l] != 0.0:
-                rows[int(data.effect[l]) + np.arange(J), np.arange(J)] = L[k, l]
-        out[own] = (np.linalg.solve(np.tril(mode.map.dense), rows) ** 2).sum(axis=0)
+        C = np.tril(np.moveaxis(mode.map.blocks, 2, 0))
+        half = np.linalg.solve(C, np.broadcast_to(L[k], (J, L.shape[0]))[..., None])
+        out[own] = (half[..., 0] ** 2).sum(axis=1)
     return out

@@ -8,15 +8,17 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import families
+from ..covariance import factors
 from ..density import BLOCKS, DENSE, IDENTITY, Data, Map, identity_map
-from . import joint as dense
+from .crossed import Crossed
 from .one_factor import evaluate as one_factor
-from .optimizer import Optimum, Search, begin, end, finished, invert, maximize
+from .optimizer import Optimum, Search, begin, end, finished, invert
 
 FIRST_SD = 0.5  # sd of every effect on the scale of eta, where the search begins
 LONGEST_PSI = 1.0  # log sd may change by this much in one step: an unbounded first step is lost
 LONGEST_BETA = 5.0  # in units of the scaled columns
 RIDGE = 1e-6  # keeps the first least-squares steps finite under collinear columns
+LARGEST = 2000  # effects of crossed factors for which samplers get a dense factor of the curvature
 HESSIAN_STEP = 1e-3  # in standard errors; the error of the difference is of its square
 
 
@@ -38,7 +40,10 @@ class Mode(NamedTuple):
     converged : bool
     map : Map
         Modes v and C at theta, and the slopes d v / d theta; scale is the Cholesky factor of the
-        covariance.
+        covariance. The dense C of crossed factors is left out unless penalized, for up to LARGEST
+        effects.
+    variances : ndarray, shape (nv,), or None
+        Conditional variances of u; None for one factor, where the map has them.
     evaluations : int
     """
 
@@ -50,6 +55,7 @@ class Mode(NamedTuple):
     definite: bool
     converged: bool
     map: Map
+    variances: np.ndarray | None
     evaluations: int
 
 
@@ -63,45 +69,31 @@ class Objective:
         self.J = int(data.levels[0]) if self.single else 0
         self.v = np.zeros(int(sum(data.levels[f] for f in data.factor)))
         self.blocks = np.zeros((q, q, self.J))
-        self.dense = np.zeros((0, 0))
-        self.joint = None if self.single else dense.Joint(rows, data)
+        self.crossed = None if self.single else Crossed(rows, data)
         self.d = data.obs.X.shape[0] + data.prior.covariance.row.size + data.prior.phi.shape[0]
 
     def __call__(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
-        """Value and gradient at theta; modes in self.v, curvature in self.blocks or self.dense."""
-        if self.joint is None:
-            values, gradients, found = self.at(theta[None])
-            value, gradient, v = float(values[0]), gradients[0], found[0]
-        else:
-            gradient, v = np.zeros(self.d), self.v.copy()
-            with np.errstate(all="ignore"):  # a failed step is rejected, whatever it was
-                value, self.dense = dense.laplace(self.joint, self.penalized, theta, v, gradient)
-        if np.isfinite(value):
-            self.v = v
-        return value, gradient
+        """Value and gradient at theta; modes in self.v."""
+        values, gradients, found = self.at(theta[None])
+        if np.isfinite(values[0]):
+            self.v = found[0]
+        return float(values[0]), gradients[0]
 
     def climb(self, x: np.ndarray, inverse: np.ndarray, longest: np.ndarray) -> Optimum:
         """Maximize from x; arguments as of `optimizer.begin`."""
-        if self.joint is not None:
-            return maximize(self, x, inverse, longest)
         search = begin(x, inverse, longest)
         self._evaluate(search, np.zeros((0, self.d)))
         return end(search)
 
     def at(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Values (k,), gradients (k, d) and modes (k, nv) at points (k, d) near the modes' own."""
-        if self.joint is None:
-            return self._evaluate(finished(self.d), points)
-        start, parts = self.v.copy(), []
-        for point in points:
-            self.v = start.copy()
-            parts.append((*self(point), self.v))
-        values, gradients, found = zip(*parts, strict=True)
-        return np.array(values), np.array(gradients), np.array(found)
+        return self._evaluate(finished(self.d), points)
 
     def _evaluate(
         self, search: Search, points: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        if self.crossed is not None:
+            return self.crossed.evaluate(self.penalized, search, points, self.v)
         k = points.shape[0]
         values, gradients, found = np.empty(k), np.empty((k, self.d)), np.empty((k, self.v.size))
         one_factor(
@@ -194,7 +186,7 @@ def find(rows, data: Data, penalized: bool, start: Start) -> Mode:
     ----------
     rows : compiled row function of the family
     data : Data
-        Any number of factors; with more than one, at most `joint.LARGEST` effects.
+        Any number of factors.
     penalized : bool
         Whether the log prior of theta is added.
     start : Start
@@ -225,7 +217,14 @@ def describe(objective: Objective, optimum: Optimum) -> Mode:
     hessian = 0.5 * (hessian + hessian.T)
     slopes = (modes[:d] - modes[d : 2 * d]) / (2.0 * steps[:, None])
     covariance, definite = invert(hessian)
-    kind = BLOCKS if objective.single else DENSE
+    kind, dense, variances = BLOCKS, np.zeros((0, 0)), None
+    if objective.crossed is not None:
+        p, m = objective.data.obs.X.shape[0], objective.data.prior.covariance.row.size
+        L = factors(objective.data.prior.covariance, optimum.x[p : p + m])
+        variances = objective.crossed.variances(L)
+        kind = IDENTITY
+        if objective.penalized and objective.v.size <= LARGEST:
+            kind, dense = DENSE, objective.crossed.cholesky(L)
     map = Map(
         np.array([kind]),
         optimum.x.copy(),
@@ -233,7 +232,7 @@ def describe(objective: Objective, optimum: Optimum) -> Mode:
         objective.v.copy(),
         slopes,
         objective.blocks.copy(),
-        np.ascontiguousarray(objective.dense) if kind == DENSE else np.zeros((0, 0)),
+        dense,
     )
     return Mode(
         optimum.x,
@@ -244,6 +243,7 @@ def describe(objective: Objective, optimum: Optimum) -> Mode:
         definite,
         optimum.converged,
         map,
+        variances,
         optimum.evaluations,
     )
 

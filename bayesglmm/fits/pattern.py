@@ -30,6 +30,7 @@ class Pattern(NamedTuple):
     cell: np.ndarray  # (J + 1,) int64, first cell of each level
     column: np.ndarray  # (cells,) int32, rest effect of each cell, rising within a level
     place: np.ndarray  # (n, others) int32, cell of each row's first effect in each other factor
+    group: np.ndarray  # (n, others) int32, first rest effect of each row in each other factor
     rest_z: np.ndarray  # (R,) int64, z column here of each rest effect
     base: np.ndarray  # (R,) int64: element (a, b) of rest by rest lies at base[a] + b
     component: np.ndarray  # (components + 1,) int64, first rest effect of each
@@ -126,6 +127,7 @@ def arrange(data: Data) -> Pattern:
         cell.astype(np.int64),
         column.astype(np.int32),
         place.astype(np.int32).reshape(n, len(others)),
+        group_first[rank[member]].astype(np.int32).reshape(n, len(others)),
         rest_z.astype(np.int64),
         base.astype(np.int64),
         component.astype(np.int64),

@@ -5,7 +5,7 @@ import numpy as np
 from .. import _lapack
 from .._jit import ENABLED, entry, typeof, types
 from ..density import MATRIX, VECTOR, Data, empty_data
-from . import elimination, traces
+from . import elimination, products, traces
 from .pattern import Parts, Pattern, arrange, parts, sorted_border, sorted_z
 
 if ENABLED:
@@ -66,8 +66,8 @@ def variances(pattern, L, G, out):
 
 @entry(lambda: types.void(PATTERN_TYPE, MATRIX, VECTOR, VECTOR))
 def mix(pattern, L, v, out):
-    """See `traces.mix`."""
-    traces.mix(pattern, L, v, out)
+    """See `products.mix`."""
+    products.mix(pattern, L, v, out)
 
 
 @entry(lambda: types.void(PATTERN_TYPE, MATRIX, PARTS_TYPE, MATRIX, PARTS_TYPE, PARTS_TYPE, MATRIX))

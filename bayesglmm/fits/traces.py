@@ -6,51 +6,7 @@ All from the elements of the inverse G on the pattern (`elimination`); vectors a
 import numpy as np
 
 from .._jit import kernel
-
-
-@kernel
-def mix(pattern, L, v, out):
-    """Out = L v."""
-    q, J = pattern.own[0], pattern.first.size - 1
-    for i in range(J):
-        for k in range(q):
-            total = 0.0
-            for l in range(k + 1):
-                total += L[k, l] * v[i * q + l]
-            out[i * q + k] = total
-    for a in range(pattern.base.size):
-        at, place = pattern.rest_z[a], J * q + a
-        total = L[at, at] * v[place]
-        for step in range(1, at - start_of(pattern, at) + 1):
-            total += L[at, at - step] * v[place - step]
-        out[place] = total
-
-
-@kernel
-def start_of(pattern, at):
-    """First z column of the factor of z column `at`, among the rest."""
-    place = pattern.own[0]
-    while place + pattern.width[place] <= at:
-        place += pattern.width[place]
-    return place
-
-
-@kernel
-def pull_back(pattern, L, score, out):
-    """Out = L' score."""
-    q, J = pattern.own[0], pattern.first.size - 1
-    for i in range(J):
-        for l in range(q):
-            total = 0.0
-            for k in range(l, q):
-                total += L[k, l] * score[i * q + k]
-            out[i * q + l] = total
-    for a in range(pattern.base.size):
-        at, place = pattern.rest_z[a], J * q + a
-        total = 0.0
-        for step in range(start_of(pattern, at) + pattern.width[at] - at):
-            total += L[at + step, at] * score[place + step]
-        out[place] = total
+from .products import start_of
 
 
 @kernel
@@ -146,22 +102,28 @@ def traces(pattern, L, A, G, out):
             at = pattern.rest_z[a]
             width = pattern.width[at]
             d = pattern.component[s]
-            while d < pattern.component[s + 1]:
+            while d <= a:
                 left = pattern.rest_z[d]
                 breadth = pattern.width[left]
-                for m in range(breadth):
-                    for k in range(width):
-                        high = max(a + k, d + m)
-                        value = A.rest[pattern.base[high] + a + k + d + m - high]
+                for k in range(width):
+                    for m in range(breadth if d < a else k + 1):
+                        value = A.rest[pattern.base[a + k] + d + m]
                         if value != 0.0:
-                            for l in range(width):
-                                moved = 0.0
-                                for o in range(m + 1):
-                                    place = pattern.base[a + l] + d + o
-                                    moved += L[left + m, left + o] * G.rest[place]
-                                out[at + k, at + l] += value * moved
+                            _add_pair(pattern, L, G, value, a, at, k, d, left, m, out)
+                            if d + m < a + k:
+                                _add_pair(pattern, L, G, value, d, left, m, a, at, k, out)
                 d += breadth
             a += width
+
+
+@kernel
+def _add_pair(pattern, L, G, value, a, at, k, d, left, m, out):
+    """A rest element (a + k, d + m): a and d begin levels, at and left their z columns."""
+    for l in range(pattern.width[at]):
+        moved = 0.0
+        for o in range(m + 1):
+            moved += L[left + m, left + o] * G.rest[pattern.base[a + l] + d + o]
+        out[at + k, at + l] += value * moved
 
 
 @kernel

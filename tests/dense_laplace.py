@@ -1,50 +1,35 @@
-"""Laplace's approximation for crossed and nested factors, with all effects in one dense matrix.
+"""Laplace's approximation with all effects in one dense matrix, by numpy: an oracle.
 
-The objective and its gradient are those of `one_factor`, with one curvature matrix H = I + L'Z'KZL
-of all effects in place of one a group. For up to LARGEST effects.
+The objective and its gradient are those of `fits.one_factor` and `fits.crossed`, without structure.
 """
 
 import numpy as np
+from kernels import callable_
 
-from .. import families
-from .._jit import entry, types
-from ..covariance import chain_psi, fill_L
-from ..density import DATA_TYPE, VECTOR, Data, theta_logprior, theta_logprior_gradient
+from bayesglmm import families
+from bayesglmm._jit import pointer
+from bayesglmm.covariance import chain_psi, factors
+from bayesglmm.density import Data, theta_logprior, theta_logprior_gradient
 
-LARGEST = 2000  # effects: a Cholesky factor of this size takes about 0.1 s
 STEPS = 100
 CLOSE = 1e-9
 PHI_STEP = 1e-5  # relative step of the central difference in log phi
 
 
-@entry(lambda: types.float64(DATA_TYPE, VECTOR, VECTOR))
-def log_prior(data, theta, gradient):
+def log_prior(data: Data, theta: np.ndarray, gradient: np.ndarray) -> float:
     """Log prior of theta; adds its gradient."""
-    p, m, q = data.prior.beta.shape[0], data.prior.covariance.row.size, data.factor.size
-    L = np.zeros((q, q))
-    fill_L(data.prior.covariance, theta[p : p + m], L)
-    value = theta_logprior(data.prior, theta, L)
-    theta_logprior_gradient(data.prior, theta, L, gradient)
+    p, m = data.prior.beta.shape[0], data.prior.covariance.row.size
+    L = factors(data.prior.covariance, theta[p : p + m])
+    value = callable_(theta_logprior)(data.prior, theta, L)
+    callable_(theta_logprior_gradient)(data.prior, theta, L, gradient)
     return value
-
-
-@entry(lambda: types.void(DATA_TYPE, VECTOR, types.float64[:, ::1]))
-def factor_of(data, psi, L):
-    """L filled from psi."""
-    fill_L(data.prior.covariance, psi, L)
-
-
-@entry(lambda: types.void(DATA_TYPE, types.float64[:, ::1], types.float64[:, ::1], VECTOR))
-def chain(data, L, d_L, out):
-    """Add to out the gradient with respect to psi."""
-    chain_psi(data.prior.covariance, L, d_L, out)
 
 
 class Joint:
     """The dense objective of one model: effects, their places and the row function."""
 
     def __init__(self, rows, data: Data) -> None:
-        self.rows, self.data = rows, data
+        self.rows, self.data = pointer(rows), data
         self.p, self.m = data.obs.X.shape[0], data.prior.covariance.row.size
         self.Q = data.factor.size
         self.level = [data.level[f] for f in data.factor]
@@ -130,8 +115,7 @@ def laplace(
     mode is not found or the curvature is not positive definite.
     """
     data, p, m = joint.data, joint.p, joint.m
-    L = np.zeros((joint.Q, joint.Q))
-    factor_of(data, theta[p : p + m], L)
+    L = factors(data.prior.covariance, theta[p : p + m])
     phi = float(np.exp(theta[p + m])) if data.prior.phi.shape[0] else 1.0
     fixed = data.obs.offset + theta[:p] @ data.obs.X
     failed = -np.inf, np.eye(joint.effects)
@@ -170,7 +154,7 @@ def laplace(
                 own, other = joint.block[i], joint.block[j]
                 d_L[i, j] = weighted[own] @ v[other] - b[other] @ scores[own]
                 d_L[i, j] -= float(np.sum(A[own] * LH[:, other].T))
-    chain(data, L, d_L, gradient[p : p + m])
+    callable_(chain_psi)(data.prior.covariance, L, d_L, gradient[p : p + m])
     if data.prior.phi.shape[0]:
         parts = []
         for step in (PHI_STEP, -PHI_STEP):

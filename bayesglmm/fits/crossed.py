@@ -1,0 +1,424 @@
+"""Laplace's approximation for crossed and nested factors, by block elimination.
+
+    loglik(theta) = sum_r l_r - |v|^2 / 2 - log det C,      C C' = H = I + L'Z'KZL
+
+at the mode v of all effects, with K the observed curvature, and its gradient, the movement of the
+mode included. The formulas are those of `one_factor` with one H for all effects; `elimination` and
+`traces` supply solutions, levers a_r'H^-1 a_r and traces in time linear in rows and cells.
+
+Modes are found by Newton's method with Fisher weights. Where the rest is large, a step costs little
+against a new factor of H: conjugate gradients, preconditioned by the factor at the mode found last,
+take its place.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from .. import _lapack, covariance, families
+from .._jit import ENABLED, entry, kernel, typeof, types
+from .._linalg import add, copy, dot
+from ..density import (
+    DATA_TYPE,
+    MATRIX,
+    VECTOR,
+    Data,
+    dispersion,
+    empty_data,
+    theta_logprior,
+    theta_logprior_gradient,
+)
+from .elimination import factorize, gram, invert, reorder, solve
+from .optimizer import SEARCH_TYPE, SEARCHING, STATE, Search, advance
+from .pattern import Parts, Pattern, arrange, parts, sorted_z
+from .products import add_outer, collect, mix, predict, pull_back
+from .system import PATTERN_TYPE
+from .system import variances as variances_of
+from .traces import levers, traces
+
+STEPS = 100  # Newton steps; 3-6 are the rule
+CLOSE = 1e-9  # error of the modes that is left, in units of their prior sd
+SLACK = 1e-10  # relative fall of the density that is rounding
+SHORTEST = 1e-8  # halving of a Newton step ends here
+PHI_STEP = 1e-5  # relative step of the central difference in log phi
+RESIDUAL = 1e-3  # at which conjugate gradients stop, relative
+ROUNDS = 25  # of conjugate gradients: beyond, a new factor is cheaper
+
+
+class Rows(NamedTuple):
+    """Observations in the order of the pattern."""
+
+    y: np.ndarray
+    w: np.ndarray
+    offset: np.ndarray
+    X: np.ndarray  # (p, n)
+    z: np.ndarray  # (n, Q)
+    none: np.ndarray  # (n, 0), the border
+
+
+class Work(NamedTuple):
+    """Matrices of the effects, kept between evaluations."""
+
+    A: Parts  # Z'KZ
+    factor: Parts  # of I + L'AL
+    G: Parts  # its inverse
+    usable: np.ndarray  # (1,) int64, 1 if `factor` is of some H near by
+    lapack: np.ndarray  # addresses
+
+
+# Rows of the work arrays.
+ETA, FIXED, LL, SCORE, BEND, TURN, LEVER, SHIFT = range(8)
+# Vectors of effects.
+U, NEW_V, GRADIENT, STEP, RESIDUE, AIM, IMAGE, B = range(8)
+
+
+def sort_rows(data: Data, pattern: Pattern) -> Rows:
+    """Observations in the order of the pattern."""
+    obs, row = data.obs, pattern.row
+    return Rows(
+        obs.y[row],
+        obs.w[row],
+        obs.offset[row],
+        np.ascontiguousarray(obs.X[:, row]),
+        sorted_z(pattern, data),
+        np.zeros((row.size, 0)),
+    )
+
+
+def make_work(pattern: Pattern) -> Work:
+    """Empty matrices."""
+    large = np.diff(pattern.component).max(initial=0) >= _lapack.LARGE
+    lapack = _lapack.addresses() if large else _lapack.no_addresses()
+    empty = parts(pattern), parts(pattern), parts(pattern)
+    return Work(*empty, np.zeros(1, dtype=np.int64), lapack)
+
+
+if ENABLED:
+    _none = arrange(empty_data())
+    ROWS_OF_PATTERN = typeof(sort_rows(empty_data(), _none))
+    WORK_TYPE = typeof(make_work(_none))
+else:
+    ROWS_OF_PATTERN = WORK_TYPE = None
+
+
+@kernel
+def _height(rows, obs, pattern, L, phi, v, u, line):
+    """Log density of the rows and of v, with eta filled."""
+    eta, ll = line[ETA], line[LL]
+    mix(pattern, L, v, u)
+    copy(eta, line[FIXED])
+    predict(pattern, obs.z, u, eta)
+    rows(families.LOGLIK, eta, obs.y, obs.w, phi, ll, ll, ll, ll)
+    value = -0.5 * dot(v, v)
+    for r in range(eta.size):
+        value += ll[r]
+    return value
+
+
+@kernel
+def modes(rows, obs, pattern, L, phi, work, line, effect, v):
+    """Bring v to the mode; FIXED must hold the fixed part of eta. False if that fails."""
+    if v.size == 0:
+        copy(line[ETA], line[FIXED])
+        return True
+    u, trial, gradient, step = effect[U], effect[NEW_V], effect[GRADIENT], effect[STEP]
+    score, weight = line[SCORE], line[BEND]
+    value = _height(rows, obs, pattern, L, phi, v, u, line)
+    if not value > -math.inf:
+        for i in range(v.size):
+            v[i] = 0.0
+        value = _height(rows, obs, pattern, L, phi, v, u, line)
+        if not value > -math.inf:
+            return False
+    before = 1.0
+    for _ in range(STEPS):
+        rows(families.IWLS, line[ETA], obs.y, obs.w, phi, score, weight, score, score)
+        collect(pattern, obs.z, score, u)
+        pull_back(pattern, L, u, gradient)
+        add(gradient, v, -1.0)
+        if not _newton_step(obs, pattern, L, work, line, effect):
+            return False
+        scale = 1.0
+        while True:
+            for i in range(v.size):
+                trial[i] = v[i] + scale * step[i]
+            new = _height(rows, obs, pattern, L, phi, trial, u, line)
+            # Written so that nan is a fall.
+            if new >= value - SLACK * abs(value):
+                break
+            scale *= 0.5
+            if scale < SHORTEST:
+                return False
+        value = new
+        size = 0.0
+        for i in range(v.size):
+            v[i] = trial[i]
+            size = max(size, scale * abs(step[i]))
+        # What is left is the next step: this one times how much steps shrink.
+        if size * min(1.0, size / before) < CLOSE:
+            return True
+        before = size
+    return False
+
+
+@kernel
+def _newton_step(obs, pattern, L, work, line, effect):
+    """STEP = H^-1 GRADIENT with the weights in BEND; False if H is not finite."""
+    gradient, step = effect[GRADIENT], effect[STEP]
+    large = work.lapack[0] != 0
+    if large and work.usable[0] == 1 and _conjugate_gradients(obs, pattern, L, work, line, effect):
+        return True
+    gram(pattern, obs.z, obs.none, line[BEND], work.A)
+    half = factorize(pattern, L, work.A, work.lapack, work.factor)
+    work.usable[0] = 1 if half > -math.inf else 0
+    copy(step, gradient)
+    solve(pattern, work.factor, step)
+    return half > -math.inf
+
+
+@kernel
+def _conjugate_gradients(obs, pattern, L, work, line, effect):
+    """Solve for STEP with an older factor of H as preconditioner; False if that takes long."""
+    step, residue, aim, image = effect[STEP], effect[RESIDUE], effect[AIM], effect[IMAGE]
+    u, solved, along, weight = effect[U], effect[B], line[SHIFT], line[BEND]
+    for i in range(step.size):
+        step[i] = 0.0
+        residue[i] = effect[GRADIENT, i]
+        aim[i] = residue[i]
+    solve(pattern, work.factor, aim)
+    product = dot(residue, aim)
+    if product == 0.0:
+        return True
+    goal = RESIDUAL * RESIDUAL * product
+    for _ in range(ROUNDS):
+        # image = H aim
+        mix(pattern, L, aim, u)
+        for r in range(along.size):
+            along[r] = 0.0
+        predict(pattern, obs.z, u, along)
+        for r in range(along.size):
+            along[r] *= weight[r]
+        collect(pattern, obs.z, along, u)
+        pull_back(pattern, L, u, image)
+        add(image, aim, 1.0)
+        curve = dot(aim, image)
+        if not (curve > 0.0 and product < math.inf):
+            return False
+        add(step, aim, product / curve)
+        add(residue, image, -product / curve)
+        copy(solved, residue)
+        solve(pattern, work.factor, solved)
+        new = dot(residue, solved)
+        if new <= goal:
+            return True
+        for i in range(aim.size):
+            aim[i] = solved[i] + new / product * aim[i]
+        product = new
+    return False
+
+
+@entry(
+    lambda: types.void(
+        families.ROWS_TYPE,
+        DATA_TYPE,
+        ROWS_OF_PATTERN,
+        PATTERN_TYPE,
+        WORK_TYPE,
+        types.int64,
+        SEARCH_TYPE,
+        MATRIX,
+        VECTOR,
+        MATRIX,
+        MATRIX,
+        VECTOR,
+    )
+)
+def evaluate(
+    rows, data, obs, pattern, work, penalized, search, points, values, gradients, found, modes_v
+):
+    """Laplace log-likelihoods along a search, then at points; as `one_factor.evaluate`.
+
+    modes_v (nv,) and found (k, nv) are in the model's order. `work` is left with Z'KZ and the
+    factor at the last evaluation.
+    """
+    n, d, nv = obs.y.size, gradients.shape[1], modes_v.size
+    line, effect = np.empty((8, n)), np.empty((8, nv))
+    v, start, gradient = np.empty(nv), np.empty(nv), np.zeros(d)
+    for i in range(nv):
+        start[i] = modes_v[pattern.origin[i]]
+    searching = search.count[STATE] == SEARCHING
+    place = 0
+    while searching or place < points.shape[0]:
+        theta = search.trial if searching else points[place]
+        copy(v, start)
+        value = laplace(
+            rows, data.prior, obs, pattern, work, penalized, theta, line, effect, v, gradient
+        )
+        if searching:
+            if value > -np.inf:
+                copy(start, v)
+            advance(search, value, gradient)
+            searching = search.count[STATE] == SEARCHING
+            continue
+        values[place] = value
+        copy(gradients[place], gradient)
+        for i in range(nv):
+            found[place, pattern.origin[i]] = v[i]
+        place += 1
+    for i in range(nv):
+        modes_v[pattern.origin[i]] = start[i]
+
+
+@kernel
+def laplace(rows, prior, obs, pattern, work, penalized, theta, line, effect, v, gradient):
+    """Laplace log-likelihood at theta, plus the log prior if `penalized`; fills the gradient.
+
+    v holds the start of the modes and receives them. -inf if they are not found or H is not
+    positive definite.
+    """
+    p, m, Q = obs.X.shape[0], prior.covariance.row.size, obs.z.shape[1]
+    n, A, G = obs.y.size, work.A, work.G
+    given, L, d_L, trace = np.zeros((Q, Q)), np.zeros((Q, Q)), np.zeros((Q, Q)), np.empty((Q, Q))
+    covariance.fill_L(prior.covariance, theta[p : p + m], given)
+    reorder(pattern, given, L)
+    phi = dispersion(prior, theta)
+    copy(line[FIXED], obs.offset)
+    for k in range(p):
+        add(line[FIXED], obs.X[k], theta[k])
+    for j in range(theta.size):
+        gradient[j] = 0.0
+    if not modes(rows, obs, pattern, L, phi, work, line, effect, v):
+        return -np.inf
+
+    eta, ll, s, bend, turn = line[ETA], line[LL], line[SCORE], line[BEND], line[TURN]
+    rows(families.FULL, eta, obs.y, obs.w, phi, ll, s, bend, turn)
+    gram(pattern, obs.z, obs.none, bend, A)
+    half = factorize(pattern, L, A, work.lapack, work.factor)
+    work.usable[0] = 1 if half > -math.inf else 0
+    if not half > -math.inf:
+        return -np.inf
+    value = -0.5 * dot(v, v) - half
+    for r in range(n):
+        value += ll[r]
+
+    invert(pattern, work.factor, work.lapack, G)
+    lever, shift, u, b = line[LEVER], line[SHIFT], effect[U], effect[B]
+    levers(pattern, L, obs.z, G, lever)
+    traces(pattern, L, A, G, trace)
+    for r in range(n):
+        turn[r] *= 0.5 * lever[r]
+        shift[r] = 0.0
+    collect(pattern, obs.z, turn, u)
+    pull_back(pattern, L, u, b)
+    solve(pattern, work.factor, b)
+    mix(pattern, L, b, u)
+    predict(pattern, obs.z, u, shift)
+    collect(pattern, obs.z, s, effect[GRADIENT])
+    for r in range(n):
+        turn[r] = s[r] - turn[r] + bend[r] * shift[r]
+    for k in range(p):
+        gradient[k] = dot(obs.X[k], turn)
+    collect(pattern, obs.z, turn, u)
+    add_outer(pattern, 1.0, u, v, d_L)
+    add_outer(pattern, -1.0, effect[GRADIENT], b, d_L)
+    for k in range(Q):
+        for l in range(Q):
+            given[pattern.z_order[k], pattern.z_order[l]] = L[k, l]
+            d_L[k, l] -= trace[k, l]
+    for k in range(Q):
+        for l in range(Q):
+            trace[pattern.z_order[k], pattern.z_order[l]] = d_L[k, l]
+    covariance.chain_psi(prior.covariance, given, trace, gradient[p : p + m])
+    if prior.phi.shape[0] > 0:
+        slope = 0.0
+        for side in range(2):
+            sign = 1.0 if side == 0 else -1.0
+            other = phi * math.exp(sign * PHI_STEP)
+            rows(families.FULL, eta, obs.y, obs.w, other, ll, s, bend, turn)
+            for r in range(n):
+                slope += sign * (ll[r] - 0.5 * lever[r] * bend[r] - shift[r] * s[r])
+        gradient[p + m] = slope / (2.0 * PHI_STEP)
+    if penalized == 1:
+        value += theta_logprior(prior, theta, given)
+        theta_logprior_gradient(prior, theta, given, gradient)
+    return value
+
+
+class Crossed:
+    """The objective of one model: its pattern, sorted rows and matrices."""
+
+    def __init__(self, rows, data: Data) -> None:
+        self.rows, self.data = rows, data
+        self.pattern = arrange(data)
+        self.obs = sort_rows(data, self.pattern)
+        self.work = make_work(self.pattern)
+
+    def evaluate(
+        self,
+        penalized: bool,
+        search: Search,
+        points: np.ndarray,
+        v: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Go along a search, then evaluate points (k, d), from the modes v, which are changed.
+
+        Returns
+        -------
+        values : ndarray, shape (k,)
+        gradients : ndarray, shape (k, d)
+        found : ndarray, shape (k, nv)
+            Modes.
+        """
+        k, d = points.shape
+        values, gradients, found = np.empty(k), np.empty((k, d)), np.empty((k, v.size))
+        evaluate(
+            self.rows,
+            self.data,
+            self.obs,
+            self.pattern,
+            self.work,
+            int(penalized),
+            search,
+            np.ascontiguousarray(points),
+            values,
+            gradients,
+            found,
+            v,
+        )
+        return values, gradients, found
+
+    def variances(self, L: np.ndarray) -> np.ndarray:
+        """Conditional variances of u (nv,), the diagonal of L H^-1 L', at the last evaluation."""
+        order = self.pattern.z_order
+        own, out = np.empty(self.pattern.origin.size), np.empty(self.pattern.origin.size)
+        given = np.ascontiguousarray(L[np.ix_(order, order)])
+        variances_of(self.pattern, given, self.work.G, own)
+        out[self.pattern.origin] = own
+        return out
+
+    def cholesky(self, L: np.ndarray) -> np.ndarray:
+        """Dense Cholesky factor C (nv, nv) of all effects in the model's order, as `variances`."""
+        pattern, A, data = self.pattern, self.work.A, self.data
+        J, q = A.own.shape[:2]
+        nv = pattern.origin.size
+        own, rest = pattern.origin[: J * q].reshape(J, q), pattern.origin[J * q :]
+        H = np.zeros((nv, nv))
+        H[own[:, :, None], own[:, None, :]] = A.own
+        level = np.repeat(np.arange(J), np.diff(pattern.cell))
+        H[rest[pattern.column][:, None], own[level]] = A.cells
+        H[own[level], rest[pattern.column][:, None]] = A.cells
+        for first, last, begin in zip(
+            pattern.component[:-1], pattern.component[1:], pattern.square[:-1], strict=True
+        ):
+            size = last - first
+            square = np.tril(A.rest[begin : begin + size**2].reshape(size, size))
+            H[np.ix_(rest[first:last], rest[first:last])] = square + np.tril(square, -1).T
+        for _ in range(2):
+            # (A L)' = L'A, then the same again.
+            moved = np.zeros_like(H)
+            for k, l in np.argwhere(L != 0.0):
+                levels = np.arange(data.levels[data.factor[k]])
+                moved[:, data.effect[l] + levels] += L[k, l] * H[:, data.effect[k] + levels]
+            H = moved.T
+        return np.linalg.cholesky(np.eye(nv) + H)
