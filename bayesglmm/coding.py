@@ -44,10 +44,13 @@ class Frozen:
         Levels of each categorical factor by its text in the formula, the reference first.
     state : dict
         Numbers behind center(), scale(), poly() and bs() by their text in the formula.
+    means : dict
+        Mean of each column of numbers right of ``~``, where means of a fit are taken.
     """
 
     levels: dict[str, tuple[str, ...]] = field(default_factory=dict)
     state: dict[str, dict[str, Any]] = field(default_factory=dict)
+    means: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

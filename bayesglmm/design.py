@@ -212,6 +212,7 @@ def build(
     if not columns and not terms:
         raise DataError("the formula has no terms: neither coefficients nor groups")
     _check_effects(read_formula, coder, (X, columns), (factors, terms), (observed, findings))
+    _keep_means(read_formula, coder, frequency)
     for text in (*table.respelled, *coder.warnings):
         findings.warn(text)
     for text in findings.warnings:
@@ -303,6 +304,15 @@ def _offset(formula: Formula, coder: Coder) -> np.ndarray:
     for node in formula.offsets:
         total += coder.numbers(node)
     return total
+
+
+def _keep_means(formula: Formula, coder: Coder, weights: np.ndarray) -> None:
+    """Keep means of the columns of numbers, over all rows that the weights count."""
+    for name in formula.columns(with_response=False):
+        column = coder.table.column(name)
+        if column.is_numeric and np.any(weights > 0.0):
+            values = column.numbers(coder.rows)
+            coder.frozen.means[name] = float(values @ (weights / weights.sum()))
 
 
 # --- checks that need all of it ------------------------------------------------------------------

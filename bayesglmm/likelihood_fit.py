@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import fit_printout, residuals, wald
+from .derived import Derived
 from .tables import Table
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ STEP = 1e-5  # of the central difference that carries standard errors to the use
 
 
 @dataclass(frozen=True, eq=False)
-class Fit:
+class Fit(Derived):
     """A maximum-likelihood fit.
 
     Attributes
@@ -267,6 +268,12 @@ class Fit:
     def variances(self) -> "pandas.DataFrame":
         """Variances and covariances of the effects with standard errors, as SAS prints them."""
         return wald.variances(self).frame()
+
+    def type3(self) -> "pandas.DataFrame":
+        """Type III tests of the terms, F or chi-squared; see `type3.tests`."""
+        from . import type3
+
+        return type3.tests(self).frame()
 
     def table(self) -> Table:
         """Estimates with standard errors, tests and limits."""

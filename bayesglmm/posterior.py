@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import __version__
+from .derived import Derived
 from .diagnostics.verdict import Verdict, judge
 from .summary import summarize
 from .tables import Table
@@ -58,7 +59,7 @@ class Run:
 
 
 @dataclass(frozen=True, eq=False)
-class Posterior:
+class Posterior(Derived):
     """Draws from a model's posterior.
 
     Attributes

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 WHOLE = frozenset({"ess_bulk", "ess_tail"})  # printed without decimals
 RATIOS = frozenset({"r_hat", "t", "z", "F", "chi2"})  # printed with three decimals
-PROBABILITIES = frozenset({"p"})
+PROBABILITIES = frozenset({"p", "P(>0)", "P(>1)", "share"})
+DEGREES = frozenset({"df", "num_df", "den_df"})
 MAX_DECIMALS = 8  # smaller spreads are printed in scientific notation
 ERROR_DIGITS = 2  # the spread of a row is printed with three significant digits
 
@@ -27,7 +28,7 @@ class Table:
         Names of the rows, unique.
     columns : mapping of str to (rows,) array
         One array a column, in the order of printing. ``sd``, or else ``se``, decides how many
-        decimals a row is printed with.
+        decimals a row is printed with; three where there is neither.
     """
 
     rows: tuple[str, ...]
@@ -69,7 +70,7 @@ class Table:
         ]
 
     def __str__(self) -> str:
-        spread = self.columns["sd" if "sd" in self.columns else "se"]
+        spread = self.columns.get("sd", self.columns.get("se", np.zeros(len(self))))
         cells = [["", *self.columns]]
         for i, name in enumerate(self.rows):
             decimals = _decimals(float(spread[i]))
@@ -99,7 +100,7 @@ def _cell(column: str, value: float, decimals: int | None) -> str:
         return "-"
     if column in WHOLE:
         return f"{value:.0f}"
-    if column == "df":
+    if column in DEGREES:
         return f"{value:.4g}" if value < 1e4 else f"{value:.0f}"
     if column in PROBABILITIES:
         return f"{value:.4f}" if value >= 0.00005 else "<.0001"

@@ -10,6 +10,8 @@ from .tables import Table
 if TYPE_CHECKING:
     from .likelihood_fit import Fit
 
+RANK_TOLERANCE = 1e-10  # eigenvalues of a correlation matrix that are less count as 0
+
 
 def two_sided(statistic: np.ndarray, df: np.ndarray) -> np.ndarray:
     """Two-sided p-values of t statistics; of z where df is infinite."""
@@ -35,6 +37,42 @@ def quantile(level: float, df: np.ndarray) -> np.ndarray:
 
     upper = 0.5 + level / 2.0
     return np.where(np.isinf(df), ndtri(upper), stdtrit(np.where(np.isinf(df), 1.0, df), upper))
+
+
+def joint(estimate: np.ndarray, covariance: np.ndarray, df: float) -> tuple[float, float, float]:
+    """Test that several estimates are all 0.
+
+    Parameters
+    ----------
+    estimate : ndarray, shape (r,)
+    covariance : ndarray, shape (r, r)
+        May be singular: redundant rows are counted once.
+    df : float
+        Denominator degrees of freedom of an F test; inf for a chi-squared test.
+
+    Returns
+    -------
+    rank : float
+        Degrees of freedom of the hypothesis.
+    statistic : float
+        F, or chi-squared where df is infinite.
+    p : float
+    """
+    from scipy.special import chdtrc, fdtrc
+
+    if not np.all(np.isfinite(covariance)):
+        return float(estimate.size), math.nan, math.nan
+    length = np.sqrt(np.diag(covariance))
+    length[~(length > 0.0)] = 1.0
+    values, vectors = np.linalg.eigh(covariance / np.outer(length, length))
+    kept = values > estimate.size * RANK_TOLERANCE
+    z = (vectors[:, kept].T @ (estimate / length)) / np.sqrt(values[kept])
+    rank, total = float(kept.sum()), float(z @ z)
+    if rank == 0.0:
+        return 0.0, math.nan, math.nan
+    if math.isinf(df):
+        return rank, total, float(chdtrc(rank, total))
+    return rank, total / rank, float(fdtrc(rank, df, total / rank))
 
 
 def percentages(level: float) -> tuple[str, str]:

@@ -1,0 +1,58 @@
+"""What can be asked of a fit and of a posterior alike: contrasts, means, marginal effects."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .model import Model
+    from .quantities import Quantities
+
+
+class Derived:
+    """Methods that a `Fit` and a `Posterior` share.
+
+    Each returns `quantities.Estimates` of a fit, with ``estimate se p`` and limits, and
+    `quantities.Drawn` of a posterior, with draws; both print, and have `table` and `frame`.
+    Of a fit, limits are set by ``level=0.95``; of a posterior by ``ci_prob=0.95`` and
+    ``ci_kind="eti"``.
+    """
+
+    model: "Model"
+
+    def contrasts(self, rows: Any = None, **options: Any) -> "Quantities":
+        """Linear combinations of the coefficients; see `contrasts.contrasts` for all options.
+
+        Parameters
+        ----------
+        rows : str, sequence of str, mapping or (k, p) array
+            ``"treat + treat:week1"``; by label such a text, a dict of coefficient by name, or p
+            numbers; or a matrix.
+        between : pair of settings, or mapping of label to such pairs
+            ``({"treat": "new", "week": 1}, {"treat": "standard", "week": 1})``: the first minus
+            the second.
+        labels : sequence of str
+            Labels of the rows of a matrix.
+        exponentiate : bool
+            Show odds ratios or rate ratios.
+        """
+        from .contrasts import contrasts
+
+        return contrasts(self, rows, **options)
+
+    def means(self, of: Any, **options: Any) -> "Quantities":
+        """Least-squares means; see `means.means` for all options.
+
+        Parameters
+        ----------
+        of : str or sequence of str
+            Factors, ``"treat"``, ``"treat * week"``, or ``"treat | week"`` for pairs within weeks.
+        at : dict
+            Values of predictors.
+        scale : {"link", "response"}
+        pairwise, exponentiate : bool
+            Differences of pairs, shown as ratios.
+        adjust : {"none", "bonferroni", "holm"}
+            For the number of pairs, of a fit.
+        """
+        from .means import means
+
+        return means(self, of, **options)
