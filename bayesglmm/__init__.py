@@ -45,6 +45,7 @@ _HOME = {
     "glmm": "model",
     "Model": "model",
     "Posterior": "posterior",
+    "anova": "likelihood_ratio",
     "load": "io",
     "load_dataset": "datasets",
     "read_csv": "frames",
