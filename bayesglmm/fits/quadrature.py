@@ -1,5 +1,7 @@
 """Maximum likelihood by adaptive Gauss-Hermite quadrature, one grouping factor."""
 
+from numbers import Integral
+
 import numpy as np
 
 from ..density import Data
@@ -81,7 +83,8 @@ def fit(rows, data: Data, start: Start, nodes: int | None = None) -> Outcome:
     best = mode.describe(objective, optimum)
     p, m = data.obs.X.shape[0], data.prior.covariance.row.size
     boundary = at_boundary(data, best.theta[p : p + m], start.spread)
-    covariance, definite = restricted_inverse(best.hessian, boundary, p)
+    outer = np.append(boundary, [True] * best.endless)
+    covariance, definite = restricted_inverse(best.hessian, outer, p)
     return Outcome(
         METHOD,
         best.theta,
@@ -96,6 +99,7 @@ def fit(rows, data: Data, start: Start, nodes: int | None = None) -> Outcome:
         boundary,
         warnings=_enough(objective, nodes, best, covariance),
         nodes=nodes,
+        endless=best.endless,
     )
 
 
@@ -119,7 +123,7 @@ def _checked(data: Data, nodes: int | None) -> int:
         )
     if nodes is None:
         return NODES[q]
-    if isinstance(nodes, bool) or int(nodes) != nodes or nodes < 1:
+    if isinstance(nodes, bool) or not isinstance(nodes, Integral) or nodes < 1:
         raise DataError(f"nodes has to be a positive integer, not {nodes!r}")
     return int(nodes)
 
