@@ -121,7 +121,7 @@ def solve(
     Raises
     ------
     DataError
-        If there are no more observations than coefficients, or the columns of X are dependent.
+        If there are no more observations than coefficients.
     """
     data, pattern = linear.data, linear.pattern
     p, m = data.obs.X.shape[0], data.prior.covariance.row.size
@@ -158,11 +158,6 @@ def solve(
         number,
     )
     code, s2 = float(number[5]), float(number[2])
-    if code == COLLINEAR:
-        raise DataError(
-            "the columns of the fixed effects are linearly dependent: some coefficients have no "
-            "unique estimate; leave columns out, or sample the posterior under proper priors"
-        )
     if estimated and s2 > 0.0:
         psi = search.x + np.where(diagonal, 0.5 * math.log(s2), 0.0)
         # psi = relative psi + log s: the Hessian in terms of psi and log s.
@@ -183,13 +178,21 @@ def solve(
         hessian,
         gradient,
         edge,
-        modes,
+        modes / math.sqrt(s2) if s2 > 0.0 else modes,
         float(number[1]),
         bool(search.count[STATE] == CONVERGED) and code == FINE,
         int(search.count[EVALUATIONS]),
         code,
         search.x,
         search.inverse,
+    )
+
+
+def dependent() -> DataError:
+    """What is said of a solution whose code is COLLINEAR."""
+    return DataError(
+        "the columns of the fixed effects are linearly dependent: some coefficients have no "
+        "unique estimate; leave columns out, or sample the posterior under proper priors"
     )
 
 
@@ -266,6 +269,8 @@ def fit(rows, data: Data, start: Start, method: str = "reml") -> Outcome:
     weights = data.obs.w
     total = float(weights.sum())
     solution = solve(linear, data.obs.y - data.obs.offset, weights, total, restricted, True)
+    if solution.code == COLLINEAR:
+        raise dependent()
     covariance, definite, gain = covariance_of(solution, True)
     with np.errstate(divide="ignore"):
         theta = np.concatenate([solution.beta, solution.psi, [0.5 * np.log(solution.s2)]])

@@ -312,7 +312,7 @@ def climb(
     beta, inverse : (p,), (p, p)
         Receive the coefficients and (X'V^-1 X)^-1.
     modes : (effects,)
-        Receives v / sqrt(s2), in the order of the model.
+        Receives sqrt(s2) v, in the order of the model.
     number : (6,)
         DOF is given, the others are received.
     """
@@ -405,7 +405,7 @@ def climb(
 
 @kernel
 def _modes(pattern, p, beta, G, modes):
-    """V = H^-1 L'Z'W (y - X beta), up to sqrt(s2), from H^-1 L'A_b."""
+    """Modes = H^-1 L'Z'W (y - X beta), which is sqrt(s2) v, from H^-1 L'A_b."""
     q, J = pattern.own[0], pattern.first.size - 1
     for i in range(J):
         for k in range(q):
