@@ -69,11 +69,16 @@ class Fit(Derived):
 
     @cached_property
     def estimate(self) -> np.ndarray:
-        """Estimates, shape (rows,). An sd on the boundary is 0, its correlations nan."""
+        """Estimates, shape (rows,). An sd on the boundary is 0, its correlations nan.
+
+        A dispersion that grows without bound is inf.
+        """
         values = self._rows(self.outcome.theta)
         zero, lost = self._on_boundary
         values[zero] = 0.0
         values[lost] = np.nan
+        if self.outcome.endless:
+            values[-1] = np.inf
         return values
 
     @cached_property
@@ -86,6 +91,8 @@ class Fit(Derived):
         made: np.ndarray = slopes.T @ self.outcome.covariance @ slopes
         for mask in self._on_boundary:
             made[mask], made[:, mask] = np.nan, np.nan
+        if self.outcome.endless:
+            made[-1], made[:, -1] = np.nan, np.nan
         return made
 
     @cached_property
@@ -178,6 +185,8 @@ class Fit(Derived):
             lines.append(f"variance of {self.names[i]} estimated as 0: the data show none")
         for i in np.flatnonzero(self._on_boundary[1]):
             lines.append(f"{self.names[i]} is on its boundary: the data do not determine it")
+        if self.outcome.endless:
+            lines.append(f"{self.names[-1]} grows without bound: {_limit(self.names[-1])}")
         if self.outcome.unbounded:
             return tuple(lines)
         if not self.outcome.converged:
@@ -303,8 +312,7 @@ class Fit(Derived):
 
     @property
     def _phi(self) -> float:
-        name = self.model.family.dispersion
-        return float(self.estimate[self.names.index(name)]) if name else 1.0
+        return float(np.exp(self._theta[-1])) if self.model.family.dispersion else 1.0
 
     @property
     def _constant(self) -> float:
@@ -333,3 +341,10 @@ class Fit(Derived):
         first = p + len(names.sd)
         lost[first : first + len(names.cor)] = at[~diagonal]
         return zero, lost
+
+
+def _limit(dispersion: str) -> str:
+    """What a dispersion without bound says of the data."""
+    if dispersion == "size":
+        return "the data show no overdispersion beyond Poisson"
+    return "the likelihood does not change any more"

@@ -42,6 +42,7 @@ def restricted_inverse(
     ----------
     hessian : ndarray, shape (d, d)
     boundary : ndarray of bool, shape (m,)
+        Of the elements of theta from `first` on; the rest are not on a boundary.
     first : int
         Where psi begins in theta.
     """

@@ -14,7 +14,8 @@ def fit(rows, data: Data, start: Start) -> Outcome:
     mode = find(rows, data, False, start)
     p, m = data.obs.X.shape[0], data.prior.covariance.row.size
     boundary = at_boundary(data, mode.theta[p : p + m], start.spread)
-    covariance, definite = restricted_inverse(mode.hessian, boundary, p)
+    outer = np.concatenate([boundary, np.full(int(mode.endless), True)])
+    covariance, definite = restricted_inverse(mode.hessian, outer, p)
     return Outcome(
         "laplace",
         mode.theta,
@@ -27,6 +28,7 @@ def fit(rows, data: Data, start: Start) -> Outcome:
         mode.map.modes,
         lambda: variances(mode, data),
         boundary,
+        endless=mode.endless,
     )
 
 

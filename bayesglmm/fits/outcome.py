@@ -43,6 +43,9 @@ class Outcome:
     warnings : tuple of str
     nodes : int or None
         Quadrature nodes a dimension.
+    endless : bool
+        Whether the dispersion grows without bound: the likelihood is flat there, and the rest of
+        theta is what it is in the limit.
     unbounded : tuple of str
         Where the likelihood has no maximum, so that theta is where the search was stopped.
     """
@@ -62,4 +65,5 @@ class Outcome:
     scale: bool = False
     warnings: tuple[str, ...] = ()
     nodes: int | None = None
+    endless: bool = False
     unbounded: tuple[str, ...] = ()
