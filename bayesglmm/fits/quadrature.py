@@ -83,7 +83,7 @@ def fit(rows, data: Data, start: Start, nodes: int | None = None) -> Outcome:
     best = mode.describe(objective, optimum)
     p, m = data.obs.X.shape[0], data.prior.covariance.row.size
     boundary = at_boundary(data, best.theta[p : p + m], start.spread)
-    outer = np.append(boundary, [True] * best.endless)
+    outer = np.concatenate([boundary, np.full(int(best.endless), True)])
     covariance, definite = restricted_inverse(best.hessian, outer, p)
     return Outcome(
         METHOD,
