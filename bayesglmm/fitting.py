@@ -7,15 +7,17 @@ import numpy as np
 
 from . import checks, identified
 from .errors import DataError
-from .fits import degrees, laplace, quadrature
+from .fits import degrees, glm, laplace, linear, pseudo_likelihood, quadrature
 from .likelihood_fit import Fit
 
 if TYPE_CHECKING:
     from .fits.outcome import Outcome
     from .model import Model
 
-METHODS = ("laplace", "aghq")
-BY_DEGREES = ("reml", "ml", "rspl", "mspl")  # methods whose coefficients are tested by Student's t
+METHODS = ("laplace", "aghq", "rspl", "mspl", "reml", "ml", "glm")
+LINEAR, PSEUDO = ("reml", "ml"), ("rspl", "mspl")
+SCALES = ("fixed", "estimate")  # of a pseudo-likelihood: the family's variance, or a multiple of it
+BY_DEGREES = (*LINEAR, *PSEUDO)  # methods whose coefficients are tested by Student's t
 RULES = (*degrees.RULES, "none")
 
 
@@ -25,6 +27,7 @@ def fit(
     *,
     nodes: int | None = None,
     df: str | None = None,
+    scale: str | None = None,
     **unknown: Any,
 ) -> Fit:
     """Fit a model by maximum likelihood; the arguments are those of `Model.fit`.
@@ -43,22 +46,37 @@ def fit(
         raise DataError(f"method {method!r} does not exist; there are {', '.join(METHODS)}")
     _belongs("nodes", nodes, method, ("aghq",))
     _belongs("df", df, method, BY_DEGREES)
+    _belongs("scale", scale, method, PSEUDO)
+    if scale not in (None, *SCALES):
+        raise DataError(f"scale has to be one of {', '.join(SCALES)}, not {scale!r}")
+    if method in LINEAR and (model.family.name, model.family.link) != ("gaussian", "identity"):
+        raise DataError(
+            f"method {method!r} is for a gaussian response with identity link; this model is "
+            f"{model.family.name} with link {model.family.link}: 'laplace', 'aghq' or 'rspl' fit it"
+        )
     if df is not None and df not in RULES:
         raise DataError(f"df has to be one of {', '.join(RULES)}, not {df!r}")
     rule = df or ("containment" if method in BY_DEGREES else "none")
     identified.refuse(model, effects=method != "glm")
-    outcome = identified.judge(model, _outcome(model, method, nodes))
+    outcome = identified.judge(model, _outcome(model, method, nodes, scale or "fixed"))
     if rule == "none":
         return Fit(model, outcome)
     return Fit(model, outcome, degrees.coefficients(model.design, rule), rule)
 
 
-def _outcome(model: "Model", method: str, nodes: int | None) -> "Outcome":
+def _outcome(model: "Model", method: str, nodes: int | None, scale: str) -> "Outcome":
     rows, data, start, _, _ = model.problem
     # Where values overflow, the step is rejected: numpy's warnings of it help nobody.
     with np.errstate(all="ignore"):
         if method == "aghq":
             return quadrature.fit(rows, data, start, nodes)
+        if method in LINEAR:
+            return linear.fit(rows, data, start, method)
+        if method in PSEUDO:
+            total = float(model.design.weights.sum())
+            return pseudo_likelihood.fit(rows, data, start, method, scale, total)
+        if method == "glm":
+            return glm.fit(rows, data, start)
         return laplace.fit(rows, data, start)
 
 

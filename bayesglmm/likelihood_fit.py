@@ -146,7 +146,7 @@ class Fit(Derived):
     @property
     def parameters(self) -> int:
         """Number of estimated parameters."""
-        return int(self.outcome.theta.size)
+        return len(self.names)
 
     @property
     def deviance(self) -> float:
@@ -316,7 +316,11 @@ class Fit(Derived):
 
     @property
     def _constant(self) -> float:
-        return self.model.problem.constant if self.method not in PSEUDO else 0.0
+        value = self.model.problem.constant if self.method not in PSEUDO else 0.0
+        if self.restricted:
+            # log|X'V^-1 X| / 2 was that of the scaled columns.
+            value -= float(np.log(self.model.x_scale).sum())
+        return value
 
     def _rows(self, theta: np.ndarray) -> np.ndarray:
         """All rows of the table at theta, (..., rows)."""
