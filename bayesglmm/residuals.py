@@ -85,7 +85,7 @@ def residuals(
     rows(families.LOGLIK, eta, y, w, phi, a, spare, spare, spare)
     with np.errstate(divide="ignore", invalid="ignore"):
         top = family.linkfun(share)
-        if family.link in ("identity", "sqrt", "inverse") and family.dispersion is None:
+        if family.link in ("identity", "sqrt", "inverse") and family.dispersion != "sigma":
             top = family.linkfun(np.maximum(share, SMALLEST_MEAN))
     top = np.clip(np.nan_to_num(top, posinf=LARGEST_ETA, neginf=-LARGEST_ETA), -1e300, 1e300)
     rows(families.LOGLIK, top, y, w, phi, best, spare, spare, spare)

@@ -6,6 +6,8 @@ from ..density import Data
 from .optimizer import invert
 
 ZERO_SD = 1e-3  # of the response's spread on the scale of eta: the likelihood is flat below
+FAR = 1e4  # a dispersion this many times larger is all but infinite
+FLAT = 1e-5  # a log-likelihood that differs by less says nothing of it
 ONE = 6.0  # Fisher's z beyond which a correlation is 1 to five digits
 
 
@@ -31,6 +33,16 @@ def at_boundary(data: Data, psi: np.ndarray, spread: float) -> np.ndarray:
     sd[row[diagonal]] = np.exp(psi[diagonal])
     zero = sd < ZERO_SD * spread
     return np.where(diagonal, zero[row], zero[row] | zero[col] | (np.abs(psi) > ONE))
+
+
+def far_dispersion(theta: np.ndarray) -> np.ndarray:
+    """Theta with the dispersion, its last element, FAR times larger.
+
+    Where the likelihood is no lower there, it grows without bound (counts without overdispersion).
+    """
+    moved = theta.copy()
+    moved[-1] += np.log(FAR)
+    return moved
 
 
 def restricted_inverse(

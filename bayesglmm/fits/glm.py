@@ -4,6 +4,7 @@ import numpy as np
 
 from .. import families
 from ..density import Data
+from .boundary import FLAT, far_dispersion, restricted_inverse
 from .mode import Start, first_guess, longest_steps
 from .optimizer import invert, maximize
 from .outcome import Outcome
@@ -55,7 +56,7 @@ def fit(rows, data: Data, start: Start) -> Outcome:
     likelihood = _Likelihood(rows, data)
     p, m = likelihood.p, data.prior.covariance.row.size
     whole, guess = first_guess(rows, data, start)
-    if likelihood.with_phi:
+    if start.noise:
         whole[-1] += 0.5 * np.log(2.0)  # that guess left half of the variance to effects
     inner = np.ones(whole.size, dtype=bool)
     inner[p : p + m] = False
@@ -72,8 +73,14 @@ def fit(rows, data: Data, start: Start) -> Outcome:
             break
         theta, value, gradient = theta + step, new_value, new_gradient
         step = covariance @ gradient
+    endless = False
+    if likelihood.with_phi:
+        beyond = far_dispersion(theta)
+        endless = likelihood(beyond)[0] > value - FLAT
+        if endless:
+            theta, (value, gradient) = beyond, likelihood(beyond)
     hessian = likelihood.curvature(theta)
-    covariance, definite = invert(hessian)
+    covariance, definite = restricted_inverse(hessian, np.full(int(endless), True), p)
     step = covariance @ gradient
     moved = float(np.abs(step[:p] @ data.obs.X).max(initial=0.0))
     spread = start.spread if likelihood.with_phi else 1.0
@@ -104,4 +111,5 @@ def fit(rows, data: Data, start: Start) -> Outcome:
         lambda: np.zeros(effects),
         np.ones(m, dtype=bool),
         warnings=tuple(said),
+        endless=endless,
     )

@@ -10,6 +10,7 @@ import numpy as np
 from .. import families
 from ..covariance import factors
 from ..density import BLOCKS, DENSE, IDENTITY, Data, Map, identity_map
+from .boundary import FLAT, far_dispersion
 from .crossed import Crossed
 from .one_factor import evaluate as one_factor
 from .optimizer import Optimum, Search, begin, end, finished, invert
@@ -19,8 +20,6 @@ LONGEST_PSI = 1.0  # log sd may change by this much in one step: an unbounded fi
 LONGEST_BETA = 5.0  # in units of the scaled columns
 RIDGE = 1e-6  # keeps the first least-squares steps finite under collinear columns
 LARGEST = 2000  # effects of crossed factors for which samplers get a dense factor of the curvature
-FAR = 1e4  # a dispersion this many times larger is all but infinite
-FLAT = 1e-5  # a log-likelihood that differs by less says nothing of it
 HESSIAN_STEP = 1e-3  # in standard errors; the error of the difference is of its square
 
 
@@ -40,7 +39,7 @@ class Mode(NamedTuple):
     definite : bool
         Whether minus the Hessian is positive definite.
     endless : bool
-        Whether a dispersion FAR times larger is as good: it grows without bound.
+        Whether the dispersion grows without bound (`boundary.far_dispersion`).
     converged : bool
     map : Map
         Modes v and C at theta, and the slopes d v / d theta; scale is the Cholesky factor of the
@@ -208,16 +207,10 @@ def find(rows, data: Data, penalized: bool, start: Start) -> Mode:
         optimum = again if again.value >= optimum.value else optimum
     if data.prior.phi.shape[0] > 0:
         # Where the likelihood levels off, the search ends early.
-        beyond = _with_far_dispersion(optimum.x)
+        beyond = far_dispersion(optimum.x)
         if objective(beyond)[0] > optimum.value:
             optimum = objective.climb(beyond, guess, longest)
     return describe(objective, optimum)
-
-
-def _with_far_dispersion(theta: np.ndarray) -> np.ndarray:
-    moved = theta.copy()
-    moved[-1] += np.log(FAR)
-    return moved
 
 
 def describe(objective: Objective, optimum: Optimum) -> Mode:
@@ -226,7 +219,7 @@ def describe(objective: Objective, optimum: Optimum) -> Mode:
     steps = HESSIAN_STEP * np.sqrt(np.clip(np.diag(optimum.inverse), 1e-12, 1.0))
     moves = np.diag(steps)
     with_phi = objective.data.prior.phi.shape[0] > 0
-    beyond = _with_far_dispersion(optimum.x) if with_phi else optimum.x
+    beyond = far_dispersion(optimum.x) if with_phi else optimum.x
     # The optimum comes last: the objective then holds its curvature.
     points = np.concatenate([optimum.x + moves, optimum.x - moves, [beyond, optimum.x]])
     values, gradients, modes = objective.at(points)
