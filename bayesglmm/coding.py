@@ -46,11 +46,14 @@ class Frozen:
         Numbers behind center(), scale(), poly() and bs() by their text in the formula.
     means : dict
         Mean of each column of numbers right of ``~``, where means of a fit are taken.
+    ranges : dict
+        Its least and largest value.
     """
 
     levels: dict[str, tuple[str, ...]] = field(default_factory=dict)
     state: dict[str, dict[str, Any]] = field(default_factory=dict)
     means: dict[str, float] = field(default_factory=dict)
+    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

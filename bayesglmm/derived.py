@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .effect_curve import EffectCurve
     from .model import Model
     from .quantities import Quantities
 
@@ -56,3 +57,30 @@ class Derived:
         from .means import means
 
         return means(self, of, **options)
+
+    def effect_of(self, of: str, **options: Any) -> "EffectCurve":
+        """The effect of a predictor along another; see `effect_curve.effect_of` for all options.
+
+        Parameters
+        ----------
+        of : str
+            A factor, whose levels are compared with the reference, or a number.
+        over : str, or dict of one predictor to values
+            Along what: ``{"base": [8, 16, 32, 64]}``, or ``"base"`` for its range.
+        levels : pair
+            Compare this level of the factor with that one.
+        step : float
+            Of a number: the effect of so much more of it.
+        at : dict
+            Values of other predictors.
+        exponentiate : bool
+            Show odds ratios or rate ratios.
+
+        Returns
+        -------
+        EffectCurve
+            With `table`, `frame`, `plot` and `crossing`.
+        """
+        from .effect_curve import effect_of
+
+        return effect_of(self, of, **options)

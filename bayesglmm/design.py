@@ -307,12 +307,14 @@ def _offset(formula: Formula, coder: Coder) -> np.ndarray:
 
 
 def _keep_means(formula: Formula, coder: Coder, weights: np.ndarray) -> None:
-    """Keep means of the columns of numbers, over all rows that the weights count."""
+    """Keep means and ranges of the columns of numbers, over all rows that the weights count."""
     for name in formula.columns(with_response=False):
         column = coder.table.column(name)
         if column.is_numeric and np.any(weights > 0.0):
             values = column.numbers(coder.rows)
             coder.frozen.means[name] = float(values @ (weights / weights.sum()))
+            counted_values = values[weights > 0.0]
+            coder.frozen.ranges[name] = (float(counted_values.min()), float(counted_values.max()))
 
 
 # --- checks that need all of it ------------------------------------------------------------------

@@ -91,6 +91,8 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "grid",
             "means",
             "type3",
+            "effect_curve",
+            "crossing",
             "identified",
             "likelihood_ratio",
             "io",
