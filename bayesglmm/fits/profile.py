@@ -45,7 +45,7 @@ LONGEST = 2.0  # largest step of a re-maximization, in standard errors
 CLOSE = 0.02  # an end this near in zeta is interpolated: the error is of its fourth power
 FARTHEST = 100.0  # standard errors (or longest steps, if shorter); an end beyond is at infinity
 MOST = 40  # points tried for one end
-HIGHER = 1e-4  # a log-likelihood above the fit's by more than this means it was not the highest
+HIGHER = 1e-4  # a log-likelihood above the fit's by more than this: the fit had not converged
 
 
 class Limits(NamedTuple):
@@ -102,7 +102,7 @@ def limits(
             z = profile.end(sign, quantile, profile.z_of(bound))
         except NotHighest:
             z = math.nan
-            notes.append(f"{side} end: a higher likelihood than the fit's: it had not converged")
+            notes.append("the likelihood is higher elsewhere: the fit had not converged")
         else:
             if math.isnan(z):
                 notes.append(f"{side} end: the likelihood could not be maximized on the way to it")
@@ -164,7 +164,8 @@ class _Profile:
         variance = float(direction @ towards)
         self.axes[:, 0] = towards * (self.unit / variance)
         self.value = float(direction @ theta)
-        self.highest = objective(theta)[0]
+        self.highest, gradient = objective(theta)
+        self.converged = 0.5 * float(gradient @ covariance @ gradient) < HIGHER
         self.edge = bool(np.all(on_edge[direction != 0.0]))
         slope = 0.0 if self.edge else self.unit / math.sqrt(variance)
         self.origin = _Point(0.0, np.zeros(theta.size - 1), 0.0, slope)
@@ -191,6 +192,8 @@ class _Profile:
             slopes[rest.tobytes()] = float(turned[0])
             return value, turned[1:]
 
+        if not self.converged:
+            raise NotHighest
         start = self._start(z, inner)
         if start is None:
             return None
@@ -254,18 +257,19 @@ class _Profile:
         self, sign: float, quantile: float, inner: _Point, outer: float, tried: Sequence[_Point]
     ) -> float:
         """Guess of the end between the innermost and the outermost value it can have."""
-        guess = math.nan
+        guesses = []
         if tried and all(point.slope > 0.0 for point in tried[-2:]):
-            guess = sign * _inverse_hermite(tried, sign * quantile)
+            last = tried[-1]
+            newton = last.z + (sign * quantile - last.zeta) / last.slope
+            guesses = [sign * _inverse_hermite(tried, sign * quantile), sign * newton]
         low = abs(inner.z)
-        if math.isinf(outer):
-            # Nothing beyond yet: no farther than four times as far.
-            farthest = 4.0 * low if low > 0.0 else 2.0 * quantile
-            return sign * (min(guess, farthest) if guess > low else farthest)
-        margin = 1e-3 * (outer - low)
-        if low + margin < guess < outer - margin:
-            return sign * guess
-        return sign * 0.5 * (low + outer)
+        # As long as nothing is known to be beyond: no farther than three times as far.
+        high = outer if outer < math.inf else max(3.0 * low, quantile)
+        margin = 1e-3 * (high - low)
+        for guess in guesses:
+            if low + margin < guess < high - margin:
+                return sign * guess
+        return sign * (high if outer == math.inf else 0.5 * (low + high))
 
     def march(self, sign: float, reach: float, step: float, bound: float) -> None:
         """Visit points that lie about `step` in zeta apart, as far as `reach`."""

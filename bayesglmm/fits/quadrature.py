@@ -1,6 +1,6 @@
 """Maximum likelihood by adaptive Gauss-Hermite quadrature, one grouping factor."""
 
-from numbers import Integral
+from operator import index
 
 import numpy as np
 
@@ -123,9 +123,13 @@ def _checked(data: Data, nodes: int | None) -> int:
         )
     if nodes is None:
         return NODES[q]
-    if isinstance(nodes, bool) or not isinstance(nodes, Integral) or nodes < 1:
+    try:
+        count = 0 if isinstance(nodes, bool) else index(nodes)
+    except TypeError:
+        count = 0
+    if count < 1:
         raise DataError(f"nodes has to be a positive integer, not {nodes!r}")
-    return int(nodes)
+    return count
 
 
 def _lifted(data: Data, theta: np.ndarray, spread: float) -> np.ndarray:
