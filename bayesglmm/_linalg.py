@@ -2,7 +2,7 @@
 
 import math
 
-from ._jit import kernel, reduce
+from ._jit import bare, reduce
 
 
 @reduce
@@ -23,21 +23,21 @@ def total_of(a):
     return total
 
 
-@kernel
+@bare
 def copy(out, x):
     """Out = x. A loop: an assignment of slices would compile text formatting for its errors."""
     for i in range(out.size):
         out[i] = x[i]
 
 
-@kernel
+@bare
 def add(out, x, factor):
     """Out += factor x."""
     for i in range(out.size):
         out[i] += factor * x[i]
 
 
-@kernel
+@bare
 def cholesky(a):
     """Replace the lower triangle of a by its Cholesky factor; the upper one is not touched.
 
@@ -63,7 +63,7 @@ def cholesky(a):
     return True
 
 
-@kernel
+@bare
 def solve_lower(factor, x):
     """Solve L x' = x in place, L the lower triangle of factor."""
     for i in range(x.size):
@@ -73,7 +73,7 @@ def solve_lower(factor, x):
         x[i] = total / factor[i, i]
 
 
-@kernel
+@bare
 def solve_upper(factor, x):
     """Solve L' x' = x in place, L the lower triangle of factor."""
     for i in range(x.size - 1, -1, -1):

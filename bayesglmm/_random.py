@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from ._jit import ENABLED, entry, kernel, simd, types
+from ._jit import ENABLED, bare, entry, simd, types
 from ._simd import ROUND, ROUND_BITS, bits, float_of, log
 
 GOLDEN = 0x9E3779B97F4A7C15
@@ -90,7 +90,7 @@ def _cosine_and_sine(turn):
     return cosine, sine
 
 
-@kernel
+@bare
 def uniform(state):
     """One uniform in (0, 1)."""
     value = uniform_at(state[0], state[1])
@@ -104,7 +104,7 @@ def _uniforms(key, counter, out):
         out[i] = uniform_at(key, counter + np.uint64(i))
 
 
-@kernel
+@bare
 def fill_uniforms(state, out):
     """Fill a vector with uniforms in (0, 1)."""
     _uniforms(state[0], state[1], out)
@@ -121,7 +121,7 @@ def _normal_pairs(key, counter, first, second):
         second[i] = radius * sine
 
 
-@kernel
+@bare
 def fill_normals(state, out):
     """Fill a vector with independent standard normals."""
     pairs = out.size // 2
@@ -137,7 +137,7 @@ def fill_normals_into(state, out):
     fill_normals(state, out)
 
 
-@kernel
+@bare
 def normal(state):
     """One standard normal."""
     radius = math.sqrt(-2.0 * log(uniform(state)))
@@ -145,13 +145,13 @@ def normal(state):
     return radius * cosine
 
 
-@kernel
+@bare
 def exponential(state):
     """One exponential of mean 1."""
     return -log(uniform(state))
 
 
-@kernel
+@bare
 def gamma(state, shape):
     """One gamma variate of rate 1, shape > 0 (Marsaglia and Tsang 2000)."""
     boost = 1.0

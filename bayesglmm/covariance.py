@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._jit import kernel
+from ._jit import bare, kernel
 from ._linalg import solve_lower, solve_upper
 from .prior_density import prior_logpdf, prior_slope
 from .priors import HuangWand, InverseWishart
@@ -195,7 +195,7 @@ def coordinates(cov: Covariance, L: NDArray[np.float64]) -> NDArray[np.float64]:
     return psi
 
 
-@kernel
+@bare
 def fill_L(cov, psi, L):
     """L from psi; 0 elsewhere."""
     for k in range(L.shape[0]):
@@ -215,7 +215,7 @@ def fill_L(cov, psi, L):
             L[k, l] = math.sinh(psi[e])
 
 
-@kernel
+@bare
 def fill_psi(cov, L, psi):
     """Psi from L."""
     for e in range(psi.size):
@@ -229,7 +229,7 @@ def fill_psi(cov, L, psi):
             psi[e] = math.asinh(L[k, l] / L[k, k])
 
 
-@kernel
+@bare
 def chain_psi(cov, L, dL, out):
     """Add the gradient with respect to psi, given that with respect to the elements of L."""
     for e in range(cov.row.size):
@@ -249,7 +249,7 @@ def chain_psi(cov, L, dL, out):
             out[e] += slope * math.sqrt(1.0 + t * t)
 
 
-@kernel
+@bare
 def row_sd(L, first, k):
     """Standard deviation of effect k: the norm of its row in a block that begins at `first`."""
     total = 0.0
@@ -258,7 +258,7 @@ def row_sd(L, first, k):
     return math.sqrt(total)
 
 
-@kernel
+@bare
 def diagonal_power(cov, block, i):
     """Power of L_ii, i from 0, in the density of L, apart from sds and scale matrices."""
     q = cov.block_start[block + 1] - cov.block_start[block]
@@ -271,7 +271,7 @@ def diagonal_power(cov, block, i):
     return 0.0
 
 
-@kernel
+@bare
 def sd_power(cov, block):
     """Power of 1 / s_k in the density of a block of sds and correlations, besides its prior."""
     if cov.kind[block] != SD_CORRELATION:
@@ -280,7 +280,7 @@ def sd_power(cov, block):
     return q + 2.0 * (cov.eta[block] - 1.0)
 
 
-@kernel
+@bare
 def psi_logdensity(cov, psi, L):
     """Log density of psi, with L filled from psi."""
     value = 0.0
@@ -348,7 +348,7 @@ def psi_gradient(cov, psi, L, out):
             out[e] += 1.0
 
 
-@kernel
+@bare
 def _block_of(cov, k):
     """Block of z column k."""
     block = 0
@@ -357,7 +357,7 @@ def _block_of(cov, k):
     return block
 
 
-@kernel
+@bare
 def _standardized_scale(cov, block, L, T):
     """T = L^-1 F, where the scale matrix is F F', column by column."""
     lo, q = cov.block_start[block], L.shape[0]
@@ -396,7 +396,7 @@ def _scale_gradient(cov, block, L, dL):
             dL[k, j] += column[k]
 
 
-@kernel
+@bare
 def _inverse(L, M):
     """M = L^-1."""
     q = L.shape[0]

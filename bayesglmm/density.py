@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import covariance, families
-from ._jit import ENABLED, entry, kernel, pointer_type, typeof, types
+from ._jit import ENABLED, bare, entry, kernel, pointer_type, typeof, types
 from ._linalg import dot
 from .covariance import Covariance
 from .layout import Lanes
@@ -115,7 +115,7 @@ else:
     DATA_TYPE = MAP_TYPE = VECTOR = MATRIX = LOGDENSITY_SIGNATURE = LOGDENSITY_TYPE = None
 
 
-@kernel
+@bare
 def theta_logprior(prior, theta, L):
     """Log p(beta) + log p(psi) + log p(log phi), with L filled from psi."""
     p = prior.beta.shape[0]
@@ -145,7 +145,7 @@ def theta_logprior_gradient(prior, theta, L, out):
         out[p + m] += dispersion_slope(int(row[0]), row[1], row[2], row[3], theta[p + m])
 
 
-@kernel
+@bare
 def dispersion(prior, theta):
     """Phi, or 1 for a family without dispersion."""
     return math.exp(theta[theta.size - 1]) if prior.phi.shape[0] > 0 else 1.0

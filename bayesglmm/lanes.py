@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._jit import kernel, simd
+from ._jit import bare, kernel, simd
 from ._linalg import add
 from ._simd import log
 from .layout import DIRECT, GROUP, LANE, LEVEL, ROW
@@ -50,7 +50,7 @@ def make_work(lanes, q):
     )
 
 
-@kernel
+@bare
 def fixed_part(obs, c, beta, eta, start):
     """eta[start + r] = offset_r + x_r' beta for the rows of chunk c."""
     first, last = obs.lanes.chunk[c, ROW], obs.lanes.chunk[c + 1, ROW]
@@ -69,21 +69,30 @@ def fixed_part(obs, c, beta, eta, start):
             out[i] += x[i] * b
 
 
-@kernel
-def by_lane(lanes, c, values, buffer):
-    """Values of groups -> values of lanes."""
-    if lanes.chunk[c, DIRECT] == 1:
-        return values
+@bare
+def spread(lanes, c, values, buffer):
+    """Values of groups -> values of lanes, where lanes are not groups themselves."""
     first = lanes.chunk[c, LANE]
     for i in range(lanes.chunk[c + 1, LANE] - first):
         buffer[i] = values[lanes.group[first + i]]
-    return buffer
 
 
 @kernel
+def by_lane(lanes, c, values, buffer):
+    """Values of groups -> values of lanes; `buffer` holds them if need be."""
+    if lanes.chunk[c, DIRECT] == 1:
+        return values
+    spread(lanes, c, values, buffer)
+    return buffer
+
+
+@bare
 def add_effect(lanes, z, one, c, values, buffer, eta):
     """eta_r += z_r * (value of the row's group); z (n,) is constant 1 where `one` is 1."""
-    own = by_lane(lanes, c, values, buffer)
+    direct = lanes.chunk[c, DIRECT] == 1
+    if not direct:
+        spread(lanes, c, values, buffer)
+    own = values if direct else buffer
     first = lanes.chunk[c, ROW]
     for level in range(lanes.chunk[c, LEVEL], lanes.chunk[c + 1, LEVEL]):
         row, count = lanes.level[level, 0], lanes.level[level, 1]
@@ -97,7 +106,7 @@ def add_effect(lanes, z, one, c, values, buffer, eta):
                 out[i] += x[i] * own[i]
 
 
-@kernel
+@bare
 def sum_rows(lanes, z, one, c, x, buffer, out):
     """out_g = sum of z_r x_r over the rows of each group; z (n,) as in `add_effect`."""
     first, lane = lanes.chunk[c, ROW], lanes.chunk[c, LANE]
@@ -124,7 +133,7 @@ def sum_rows(lanes, z, one, c, x, buffer, out):
             out[group[i]] += buffer[i]
 
 
-@kernel
+@bare
 def mix(L, v, groups, u):
     """U = L v for each group."""
     for k in range(L.shape[0]):
@@ -136,21 +145,21 @@ def mix(L, v, groups, u):
                 add(out, v[l, :groups], L[k, l])
 
 
-@kernel
+@bare
 def _subtract(out, x, y):
     """Out -= x y, element by element."""
     for g in range(out.size):
         out[g] -= x[g] * y[g]
 
 
-@kernel
+@bare
 def _divide(out, x):
     """Out /= x, element by element."""
     for g in range(out.size):
         out[g] /= x[g]
 
 
-@kernel
+@bare
 def pull_back(L, score, groups, out):
     """Out = L' score for each group."""
     q = L.shape[0]
@@ -163,7 +172,7 @@ def pull_back(L, score, groups, out):
                 add(own, score[l, :groups], L[l, k])
 
 
-@kernel
+@bare
 def linear_predictor(obs, c, L, v, groups, work):
     """The FIXED part + Z L v into ETA, and L v into U."""
     m = obs.lanes.chunk[c + 1, ROW] - obs.lanes.chunk[c, ROW]
@@ -175,7 +184,7 @@ def linear_predictor(obs, c, L, v, groups, work):
         add_effect(obs.lanes, obs.Z[k], obs.ones[k], c, u[k], work.lane, eta)
 
 
-@kernel
+@bare
 def newton_step(obs, c, L, v, groups, work):
     """STEP = H^-1 (L'Z's - v) from scores in A and weights in B; CHOLESKY of H.
 
@@ -205,7 +214,7 @@ def newton_step(obs, c, L, v, groups, work):
     return good
 
 
-@kernel
+@bare
 def factorize(L, groups, matrix):
     """CHOLESKY of I + L' A L with A in CURVE; HALF = A L.
 
@@ -246,7 +255,7 @@ def factorize(L, groups, matrix):
     return good
 
 
-@kernel
+@bare
 def solve_forward(C, x, groups):
     """Solve C x = b in place for each group."""
     for k in range(C.shape[0]):
@@ -255,7 +264,7 @@ def solve_forward(C, x, groups):
         _divide(x[k, :groups], C[k, k, :groups])
 
 
-@kernel
+@bare
 def solve_backward(C, x, groups):
     """Solve C' x = b in place for each group."""
     q = C.shape[0]
@@ -265,7 +274,7 @@ def solve_backward(C, x, groups):
         _divide(x[k, :groups], C[k, k, :groups])
 
 
-@kernel
+@bare
 def multiply_transposed(C, x, groups, out):
     """Out = C' x for each group."""
     q = C.shape[0]

@@ -6,7 +6,7 @@ A prior is a kind and three numbers (`priors`). Positive priors have density 0 a
 import math
 
 from . import priors
-from ._jit import kernel
+from ._jit import bare, kernel
 
 FLAT, NORMAL, STUDENT_T, LAPLACE = priors.FLAT, priors.NORMAL, priors.STUDENT_T, priors.LAPLACE
 HALF_NORMAL, HALF_STUDENT_T = priors.HALF_NORMAL, priors.HALF_STUDENT_T
@@ -17,7 +17,7 @@ LOG_TWO = math.log(2.0)
 HALF_LOG_PI = 0.5 * math.log(math.pi)
 
 
-@kernel
+@bare
 def prior_logpdf(kind, a, b, c, x):
     """Log density at x; -inf outside the support."""
     if kind == FLAT:
@@ -50,7 +50,7 @@ def prior_logpdf(kind, a, b, c, x):
     return c - (2.0 * a + 1.0) * math.log(x) - b / (x * x)
 
 
-@kernel
+@bare
 def prior_slope(kind, a, b, c, x):
     """Derivative of the log density at x, inside the support."""
     if kind == NORMAL:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import covariance
-from .._jit import kernel
+from .._jit import bare, kernel
 from .._linalg import cholesky, dot, solve_lower, solve_upper
 from .._random import exponential, gamma, normal, uniform
 from ..prior_density import prior_logpdf
@@ -178,7 +178,7 @@ def _draw_beta(priors, centre, L, theta, u, random):
                 u[k, g] -= centre.W[a, k, g] * step
 
 
-@kernel
+@bare
 def _beyond_normal(prior, mean, precision, value):
     """Log prior of a coefficient less that of the Normal that stands for it."""
     distance = value - mean
@@ -236,7 +236,7 @@ def _draw_conjugate(cov, block, sums, J, psi, L, trial, random):
             psi[e] = trial[e]
 
 
-@kernel
+@bare
 def _given_u(cov, block, sums, J, psi, L, inverse):
     """Log p(psi) + log p(u | Sigma) of one block, up to a constant; fills L and its inverse."""
     covariance.fill_L(cov, psi, L)
@@ -259,7 +259,7 @@ def _given_u(cov, block, sums, J, psi, L, inverse):
     return value if value == value else -np.inf
 
 
-@kernel
+@bare
 def _slice(cov, block, sums, J, psi, L, inverse, trial, element, width, random):
     """One slice along an element of psi, updated in place; trial equals psi before and after."""
     start = psi[element]

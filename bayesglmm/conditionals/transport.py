@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import covariance, families
-from .._jit import ENABLED, entry, kernel, simd, typeof, types
+from .._jit import ENABLED, bare, entry, simd, typeof, types
 from .._linalg import add, copy, dot, total_of
 from .._random import exponential, fill_normals, fill_uniforms, normal, uniform
 from .._simd import exp, log
@@ -159,7 +159,7 @@ else:
     ADVANCE_SIGNATURE = None
 
 
-@kernel
+@bare
 def carry(rows, obs, guess, L, phi, theta, hold_v, side, state, work):
     """Complete side `side` of the state at theta; returns the sum over groups of log pi.
 
@@ -245,7 +245,7 @@ def _log_weights(groups, q, loglik, v, z, log_determinant, square, out):
         out[g] = loglik[g] - larger - log(total)
 
 
-@kernel
+@bare
 def _choose(take, new, old):
     """Old becomes new where take is 1."""
     for g in range(take.size):
@@ -259,7 +259,7 @@ def _logs(x, n):
         x[i] = log(x[i])
 
 
-@kernel
+@bare
 def redraw(rows, obs, L, phi, state, work):
     """Move z of every group given theta. Returns the mean acceptance."""
     q, side = L.shape[0], state.flag[SIDE]
@@ -325,21 +325,21 @@ def redraw(rows, obs, L, phi, state, work):
     return accepted / loglik.size
 
 
-@kernel
+@bare
 def _to_theta(proposal, w, theta):
     for i in range(w.size):
         total = proposal.center[i] + dot(proposal.scale[i, : i + 1], w[: i + 1])
         theta[proposal.order[i]] = total
 
 
-@kernel
+@bare
 def _to_w(proposal, theta, w):
     for i in range(w.size):
         total = theta[proposal.order[i]] - proposal.center[i]
         w[i] = (total - dot(proposal.scale[i, :i], w[:i])) / proposal.scale[i, i]
 
 
-@kernel
+@bare
 def _propose(low, high, kind, step, random, w, new_w):
     """New w of one block; returns the log ratio of proposal densities, old over new."""
     for i in range(w.size):
@@ -362,7 +362,7 @@ def _propose(low, high, kind, step, random, w, new_w):
     return power * (math.log1p(new_square / T_DF) - math.log1p(old_square / T_DF))
 
 
-@kernel
+@bare
 def _take(state, log_prior, value, L, new_L):
     """Make the proposed side of the state the current one."""
     other = 1 - state.flag[SIDE]
