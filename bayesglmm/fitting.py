@@ -59,9 +59,10 @@ def fit(
     rule = df or ("containment" if method in BY_DEGREES else "none")
     identified.refuse(model, effects=method != "glm")
     outcome = identified.judge(model, _outcome(model, method, nodes, scale or "fixed"))
-    if rule == "none":
-        return Fit(model, outcome)
-    return Fit(model, outcome, degrees.coefficients(model.design, rule), rule)
+    made = Fit(model, outcome, "" if rule == "none" else rule)
+    if rule == "between-within":
+        _ = made.denominator  # refused here where factors are not nested, not when it is printed
+    return made
 
 
 def _outcome(model: "Model", method: str, nodes: int | None, scale: str) -> "Outcome":

@@ -10,6 +10,7 @@ import numpy as np
 
 from . import fit_printout, residuals, wald
 from .derived import Derived
+from .fits import degrees
 from .tables import Table
 
 if TYPE_CHECKING:
@@ -32,16 +33,12 @@ class Fit(Derived):
     model : Model
     outcome : Outcome
         The fit on the internal scale.
-    denominator : ndarray or None, shape (p,)
-        Denominator degrees of freedom of each coefficient; None where tests are by the normal
-        distribution.
     rule : str
-        The rule that gave them.
+        Of the denominator degrees of freedom; empty where tests are by the normal distribution.
     """
 
     model: "Model"
     outcome: "Outcome"
-    denominator: np.ndarray | None = None
     rule: str = ""
 
     # ---- what it is ------------------------------------------------------------------------
@@ -110,6 +107,14 @@ class Fit(Derived):
         """Covariance of the coefficients, shape (p, p)."""
         p = len(self.model.names.fixed)
         return self.covariance[:p, :p]
+
+    @cached_property
+    def denominator(self) -> np.ndarray | None:
+        """Denominator degrees of freedom by the rule, (p,); None without one.
+
+        Found when first asked for: ranks take longer than a small fit.
+        """
+        return degrees.coefficients(self.model.design, self.rule) if self.rule else None
 
     @property
     def df(self) -> np.ndarray:

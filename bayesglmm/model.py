@@ -237,13 +237,16 @@ class Model:
 
         Parameters
         ----------
-        method : {"laplace", "aghq"}
+        method : {"laplace", "aghq", "rspl", "mspl", "reml", "ml", "glm"}
             Laplace's approximation of the marginal likelihood; adaptive Gauss-Hermite quadrature
-            of it.
+            of it; restricted and full pseudo-likelihood (SAS's GLIMMIX); for Gaussian responses
+            restricted and full likelihood; maximum likelihood without the random effects.
         nodes : int, optional
             Quadrature nodes a dimension, for ``"aghq"``.
         df : {"containment", "between-within", "residual", "none"}, optional
             Rule of the denominator degrees of freedom, for methods that test by Student's t.
+        scale : {"fixed", "estimate"}, optional
+            For ``"rspl"`` and ``"mspl"``: whether the variance may be a multiple of the family's.
 
         Returns
         -------
