@@ -35,7 +35,7 @@ def fit(fit: "Fit") -> str:
             tuple(n for n in (*names.sd, *names.cor) if n in fit.names),
             rest,
         ),
-        ("Dispersion", fit.names[_count(fit) :], rest),
+        ("Dispersion", (*fit.names[_count(fit) :], *names.inverse), rest),
     ):
         if rows:
             lines = str(table.take(rows).select(columns)).splitlines()

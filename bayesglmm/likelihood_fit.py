@@ -299,7 +299,15 @@ class Fit(Derived):
             columns["df"] = np.concatenate([self.df, rest])
         columns["z" if self.denominator is None else "t"] = np.concatenate([self.statistic, rest])
         columns["p"] = np.concatenate([self.p_value, rest])
-        return Table(self.names, {**columns, "2.5%": lower, "97.5%": upper})
+        columns |= {"2.5%": lower, "97.5%": upper}
+        inverse = self.model.names.inverse
+        if inverse:
+            i = self.names.index(self.model.names.dispersion[0])
+            x = self.estimate[i]
+            own = {"estimate": 1.0 / x, "se": self.se[i] / x**2}
+            own |= {"2.5%": 1.0 / upper[i], "97.5%": 1.0 / lower[i]}
+            columns = {k: np.append(v, own.get(k, np.nan)) for k, v in columns.items()}
+        return Table((*self.names, *inverse), columns)
 
     def summary(self) -> "pandas.DataFrame":
         """Return `table` as a data frame, a row for each parameter."""

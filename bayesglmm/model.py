@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .design import Design, build
-from .prior_defaults import Priors, resolve
+from .prior_defaults import SHAPES, Priors, resolve
 
 if TYPE_CHECKING:
     from .density import Data
@@ -26,6 +26,11 @@ class Names(NamedTuple):
     sd: tuple[str, ...]
     cor: tuple[str, ...]
     dispersion: tuple[str, ...]
+
+    @property
+    def inverse(self) -> tuple[str, ...]:
+        """Rows that tables add: the dispersion as other software states it, ``1/size``."""
+        return tuple(f"1/{name}" for name in self.dispersion if name in SHAPES)
 
 
 class Problem(NamedTuple):

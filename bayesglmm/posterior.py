@@ -150,8 +150,11 @@ class Posterior(Derived):
 
     def table(self, *, u: bool = False, ci_prob: float = 0.95, ci_kind: str = "eti") -> Table:
         """Return what `summary` returns, as a plain table that needs no pandas."""
-        names: Sequence[str] = self.names
+        inverse = self.model.names.inverse
+        names: Sequence[str] = (*self.names, *inverse)
         draws = self.scalar_draws
+        if inverse:
+            draws = np.concatenate([draws, 1.0 / draws[..., -len(inverse) :]], axis=-1)
         if u:
             names = (*names, *self.effect_names)
             draws = np.concatenate([draws, self.effect_draws], axis=-1)

@@ -22,7 +22,7 @@ def posterior(post: "Posterior") -> str:
     for title, rows in (
         ("Fixed effects", names.fixed),
         ("Standard deviations and correlations of effects", (*names.sd, *names.cor)),
-        ("Dispersion", names.dispersion),
+        ("Dispersion", (*names.dispersion, *names.inverse)),
     ):
         if rows:
             shown = rows[:MAX_ROWS]
