@@ -237,6 +237,7 @@ class _Reader:
         position = self.at
         total = self.product()
         while sign := self.take("+-"):
+            self.peek()
             other_position = self.at
             other = self.product()
             factor = 1.0 if sign == "+" else -1.0
@@ -250,6 +251,7 @@ class _Reader:
     def product(self) -> _Value:
         value = self.operand()
         while operator := self.take("*/"):
+            self.peek()
             position = self.at
             other = self.operand()
             if operator == "/":
