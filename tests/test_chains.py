@@ -4,7 +4,7 @@ import pickle
 import signal
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -133,6 +133,40 @@ def test_extension_equals_one_longer_run(thin):
     assert same(chains.extend(Walk(), more, 10, progress=False), run(draws=50, thin=thin))
 
 
+class Stopped(Walk):
+    """A walk that is stopped, as by Ctrl-C, when some chain comes to some iteration."""
+
+    def advance(self, state, n, theta_out, u_out, stats_out, iteration):
+        super().advance(state, n, theta_out, u_out, stats_out, iteration)
+        if state["chain"][0] == 1 and iteration <= self.fails_at < iteration + n:
+            signal.raise_signal(signal.SIGINT)
+            time.sleep(0.15)  # until the main thread has set the flag
+
+
+@pytest.mark.parametrize("place", [1, 12, 30, 33, 41])
+@pytest.mark.parametrize("thin", [1, 3])
+def test_extension_of_an_interrupted_run_equals_one_that_was_not(place, thin):
+    stopped = run(Stopped(fails_at=place), draws=25, thin=thin, jobs=4, chunk_seconds=0.0)
+    length = stopped.theta.shape[1]
+    assert stopped.interrupted and length < 25 and len(stopped.standings) == 4
+    for draws in (1, 25):
+        more = chains.extend(Walk(), stopped, draws, progress=False)
+        assert same(more, run(draws=length + draws, thin=thin))
+    again = chains.extend(Walk(), chains.extend(Walk(), stopped, 1, progress=False), 24)
+    assert same(again, run(draws=length + 25, thin=thin))
+
+
+def test_a_chain_that_failed_before_the_others_moved_leaves_them_to_be_extended():
+    with pytest.warns(ConvergenceWarning):
+        first = run(Walk(failing=2))
+    with pytest.warns(ConvergenceWarning, match="chain 1 failed"):
+        more = chains.extend(Walk(failing=0, fails_at=75), first, 20, progress=False)
+    np.testing.assert_array_equal(more.theta, run(draws=60).theta[[1, 3]])
+    assert sorted(more.failures) == [0, 2]
+    with pytest.raises(ValueError, match="states of the chains are not known"):
+        chains.extend(Walk(), replace(first, standings=()), 5)
+
+
 def interrupt_after(seconds: float) -> threading.Timer:
     timer = threading.Timer(seconds, signal.raise_signal, [signal.SIGINT])
     timer.start()
@@ -153,8 +187,9 @@ def test_interruption_returns_the_draws_so_far(jobs):
     assert max(draws.lengths) < 3 * length  # chains take turns: all are about equally far
     assert draws.u.shape[1] == draws.stats["accept"].shape[1] == length
     np.testing.assert_array_equal(draws.theta[:, :20], run(draws=20).theta)
-    with pytest.raises(ValueError, match="interrupted run cannot be extended"):
-        chains.extend(Walk(), draws, 10)
+    more = chains.extend(Walk(), draws, 500, progress=False)
+    whole = run(draws=length + 500)
+    assert same(more, whole) and not more.interrupted
 
 
 def test_a_run_outside_the_main_thread():
@@ -176,8 +211,10 @@ def test_a_failed_chain_is_named_and_the_others_kept():
         good = [chain for chain in range(4) if chain != program.failing]
         np.testing.assert_array_equal(draws.theta, run().theta[good])
         assert list(draws.failures) == [program.failing]
-        with pytest.raises(ValueError, match="failed chains"):
-            chains.extend(program, draws, 10)
+        with pytest.warns(ConvergenceWarning, match=words):
+            whole = run(program, draws=65)
+        more = chains.extend(program, draws, 25, progress=False)
+        assert same(more, whole) and list(more.failures) == [program.failing]
 
 
 def test_when_all_chains_fail_the_error_is_raised():

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .program import State
+from .standing import Standing
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,17 +16,18 @@ class Draws:
     ----------
     theta : (chains, draws, d) array
     u : (chains, draws, nu) array
+        Or what was given to `run` to put the effects into.
     stats : dict of name to (chains, draws) array
         Statistics of the kept iterations; counts of events include the iterations thinned away.
     seed, warmup, thin : int
     seconds : dict of str to float
         Wall-clock time: "first_call" (compilation or loading), "warmup", "sampling".
     interrupted : bool
-        Whether the user stopped the run; `theta`, `u` and `stats` are cut to the shortest chain.
+        Whether the run was stopped early; `theta`, `u` and `stats` are cut to the shortest chain.
     lengths : tuple of int
         Draws that each chain had made before the cut.
-    states : tuple of dict
-        Each chain's state after its last draw, for `extend`.
+    standings : tuple of Standing
+        Where each chain stands after its last draw, for `extend`.
     failures : dict of int to str
         Chains (numbered from 0) that failed and are left out, with the reason.
     """
@@ -39,5 +41,10 @@ class Draws:
     seconds: dict[str, float]
     interrupted: bool = False
     lengths: tuple[int, ...] = ()
-    states: tuple[State, ...] = ()
+    standings: tuple[Standing, ...] = ()
     failures: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def states(self) -> tuple[State, ...]:
+        """Each chain's state after its last draw."""
+        return tuple(standing.state for standing in self.standings)

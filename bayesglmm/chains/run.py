@@ -1,29 +1,34 @@
-"""Running chains: threads take them in turn, a chunk at a time.
+"""Running chains: from their start or from where they stand, and gathering what they made."""
 
-So an interruption finds all chains about equally far, even where there are fewer threads.
-"""
-
-import os
-import queue
-import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any, Protocol
 
 import numpy as np
 
 from ..errors import ConvergenceWarning
 from ..progress import display
 from .draws import Draws
-from .program import Program, State
+from .interruption import stopped_by_interrupt
+from .program import Program
+from .standing import Standing
+from .threads import run_on_threads, threads
 from .worker import Plan, Worker, empty_outputs
 
 CHUNK_SECONDS = 0.15  # compiled code cannot be interrupted: this is how long Ctrl-C may take
-REFRESH_SECONDS = 0.1  # between two looks at the chains
+
+
+class Recorder(Protocol):
+    """What keeps the chains safe while they run."""
+
+    def due(self) -> bool:
+        """Whether it is time to write again."""
+
+    def write(self, standings: Sequence[Standing], failures: Mapping[int, str]) -> None:
+        """Write where the chains stand, with all their draws so far."""
 
 
 def run(
@@ -37,6 +42,11 @@ def run(
     jobs: int | None = None,
     progress: bool | None = None,
     chunk_seconds: float = CHUNK_SECONDS,
+    executor: Any = None,
+    effects: Sequence[Any] | None = None,
+    recorder: Recorder | None = None,
+    standings: Sequence[Standing] = (),
+    failures: Mapping[int, str] | None = None,
 ) -> Draws:
     """Run chains from their start.
 
@@ -56,6 +66,15 @@ def run(
         See `progress.display`.
     chunk_seconds : float
         About how long compiled code runs between two looks at the stop flag.
+    executor : concurrent.futures.Executor, or a function that makes one
+        Where chains run instead of threads; see `tasks`.
+    effects : sequence, optional
+        One for each chain: what its draws of u are put into, by slices of draws, instead of an
+        array.
+    recorder : Recorder, optional
+        What writes checkpoints.
+    standings, failures : optional
+        Chains that go on from a checkpoint of this same run, and chains that had failed.
 
     Returns
     -------
@@ -77,23 +96,79 @@ def run(
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])
     plan = Plan(program, warmup, draws, thin, chunk_seconds, tuple(program.boundaries(warmup)))
-
-    def begin(number: int) -> Callable[[], State]:
-        return lambda: program.start(streams[number], number)
-
+    gone = dict(failures or {})
     streams = keys(seed, chains)
-    return _collect([begin(number) for number in range(chains)], plan, seed, jobs, progress)
+    return _collect(
+        plan,
+        {number: streams[number] for number in range(chains) if number not in gone},
+        {standing.number: standing for standing in standings},
+        gone,
+        seed,
+        jobs=jobs,
+        progress=progress,
+        executor=executor,
+        effects=effects,
+        recorder=recorder,
+    )
 
 
-def extend(
+def resume(
     program: Program,
     previous: Draws,
     draws: int,
     *,
+    had: int,
     jobs: int | None = None,
     progress: bool | None = None,
     chunk_seconds: float = CHUNK_SECONDS,
+    executor: Any = None,
+    effects: Sequence[Any] | None = None,
 ) -> Draws:
+    """Go on with a run, and return the new draws only.
+
+    Parameters
+    ----------
+    program : Program
+        The program of the previous run.
+    previous : Draws
+        Its seed, warmup, thin, standings and failures are used; interrupted or not.
+    draws : int
+        How many draws each chain makes after those it had.
+    had : int
+        How many draws each chain had, besides those in the standings.
+    jobs, progress, chunk_seconds, executor, effects
+        See `run`.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to go on from.
+    """
+    if draws < 1:
+        raise ValueError(f"draws must be at least 1, not {draws}")
+    if not previous.standings:
+        raise ValueError("the states of the chains are not known: sample again with the same seed")
+    boundaries = tuple(program.boundaries(previous.warmup))
+    plan = Plan(
+        program, previous.warmup, had + draws, previous.thin, chunk_seconds, boundaries, had
+    )
+    standings = {standing.number: standing for standing in previous.standings}
+    nowhere = np.zeros(2, dtype=np.uint64)  # chains that stand somewhere need no stream to start
+    more = _collect(
+        plan,
+        dict.fromkeys(standings, nowhere),
+        standings,
+        {},
+        previous.seed,
+        jobs=jobs,
+        progress=progress,
+        executor=executor,
+        effects=effects,
+    )
+    return replace(more, failures={**previous.failures, **more.failures})
+
+
+def extend(program: Program, previous: Draws, draws: int, **options: Any) -> Draws:
     """Continue a run: the result equals, bit for bit, one longer run.
 
     Parameters
@@ -101,34 +176,15 @@ def extend(
     program : Program
         The program of the previous run.
     previous : Draws
-        A run that was not interrupted, and in which no chain failed.
+        A run, interrupted or not; it stays as it is.
     draws : int
         How many more draws of each chain.
-    jobs, progress, chunk_seconds
-        See `run`.
-
-    Raises
-    ------
-    ValueError
-        If the previous run was interrupted, so that its chains stopped at different iterations,
-        or if a chain failed.
+    **options
+        See `resume`.
     """
-    if previous.interrupted or previous.failures:
-        fault = "an interrupted run" if previous.interrupted else "a run with failed chains"
-        raise ValueError(f"{fault} cannot be extended: sample again with the same seed")
-    if draws < 1:
-        raise ValueError(f"draws must be at least 1, not {draws}")
-    done = previous.theta.shape[1] * previous.thin
-    plan = Plan(
-        program, previous.warmup, draws, previous.thin, chunk_seconds, (), previous.warmup + done
-    )
-
-    def begin(state: State) -> Callable[[], State]:
-        return lambda: {name: array.copy() for name, array in state.items()}
-
-    starts = [begin(state) for state in previous.states]
-    more = _collect(starts, plan, previous.seed, jobs, progress)
-    kept = [number for number in range(len(starts)) if number not in more.failures]
+    more = resume(program, previous, draws, had=previous.theta.shape[1], **options)
+    numbers = [standing.number for standing in previous.standings]
+    kept = [numbers.index(standing.number) for standing in more.standings]
     return replace(
         more,
         theta=np.concatenate([previous.theta[kept], more.theta], axis=1),
@@ -137,60 +193,95 @@ def extend(
             name: np.concatenate([previous.stats[name][kept], values], axis=1)
             for name, values in more.stats.items()
         },
-        seconds={
-            name: previous.seconds.get(name, 0.0) + seconds
-            for name, seconds in more.seconds.items()
-        },
-        lengths=tuple(previous.theta.shape[1] + length for length in more.lengths),
+        seconds=added(previous.seconds, more.seconds),
     )
 
 
+def added(seconds: Mapping[str, float], more: Mapping[str, float]) -> dict[str, float]:
+    """Return the seconds of two runs by phase."""
+    return {name: seconds.get(name, 0.0) + more.get(name, 0.0) for name in {**seconds, **more}}
+
+
 def _collect(
-    starts: list[Callable[[], State]],
     plan: Plan,
+    streams: Mapping[int, np.ndarray],
+    standings: Mapping[int, Standing],
+    failures: dict[int, str],
     seed: int,
+    *,
     jobs: int | None,
     progress: bool | None,
+    executor: Any = None,
+    effects: Sequence[Any] | None = None,
+    recorder: Recorder | None = None,
 ) -> Draws:
-    """Run chains from their first states to their end, and gather what they made."""
-    jobs = _jobs(jobs, len(starts))
+    """Run chains to their end, and gather what they made."""
+    jobs = threads(jobs, max(1, len(streams)))
     begun = time.perf_counter()
-    theta, u, stats = empty_outputs(plan.program, len(starts), plan.draws)
+    program, new = plan.program, plan.draws - plan.had
+    # A chain that had run ahead may have more draws than are asked for.
+    rows = max([new, *(len(standing.stats) for standing in standings.values())])
+    theta, u, stats = empty_outputs(program, len(streams), rows, effects=effects is None)
     workers = [
-        Worker(plan, number, start, (theta[number], u[number], stats[number]))
-        for number, start in enumerate(starts)
+        Worker(
+            plan,
+            number,
+            stream,
+            (theta[row], u[row] if effects is None else effects[row], stats[row]),
+            standings.get(number),
+        )
+        for row, (number, stream) in enumerate(streams.items())
     ]
-    # The first call compiles; one thread does it, and an interruption here ends the run.
-    workers[0].work()
+    stop = threading.Event()
+    if executor is None:
+        _first_call(workers)
     first_call = time.perf_counter() - begun
-    workers[0].seconds = dict.fromkeys(workers[0].seconds, 0.0)
-    workers[0].chunk = 1  # the time of the first chunk was not that of its iterations
-    interrupted = _run_all(workers, jobs, progress)
+    with stopped_by_interrupt(stop), display(progress) as shown:
+
+        def look() -> None:
+            shown.show([worker.status for worker in workers])
+            if recorder is not None and recorder.due():
+                recorder.write(*_standings(workers, failures))
+
+        if executor is None:
+            run_on_threads(workers, jobs, stop, look)
+        else:
+            from .tasks import run_as_tasks
+
+            run_as_tasks(workers, executor, stop, look)
+        if recorder is not None:
+            recorder.write(*_standings(workers, failures))
     wall = time.perf_counter() - begun - first_call
 
+    for worker in workers:
+        if worker.error is None:
+            worker.begin()
     good = [worker for worker in workers if worker.error is None]
-    failures = {worker.number: str(worker.error) for worker in workers if worker.error}
+    failed = {worker.number: str(worker.error) for worker in workers if worker.error}
     if not good:
-        error = workers[0].error
+        error = workers[0].error if workers else RuntimeError("; ".join(failures.values()))
         assert error is not None
-        error.add_note(f"All {len(workers)} chains failed; this is the error of chain 1.")
+        error.add_note(
+            f"All {len(streams) + len(failures)} chains failed; this is the first error."
+        )
         raise error
-    for number, reason in failures.items():
+    for number, reason in {**failures, **failed}.items():
         warnings.warn(
             f"chain {number + 1} failed and is left out: {reason}", ConvergenceWarning, stacklevel=3
         )
-    length = min(worker.kept for worker in good)
+    length = min(new, *(max(worker.kept, 0) for worker in good))
     spent = {name: sum(w.seconds[name] for w in workers) for name in ("warmup", "sampling")}
     total = max(sum(spent.values()), 1e-9)
-    if failures or length < plan.draws:
-        kept = [worker.number for worker in good]
-        theta, u, stats = theta[kept, :length], u[kept, :length], stats[kept, :length]
+    if failed or length < rows:
+        kept = [row for row, worker in enumerate(workers) if worker.error is None]
+        theta, stats = theta[kept, :length], stats[kept, :length]
+        u = u[kept, :length]
     return Draws(
         theta=theta,
         u=u,
         stats={
             name: np.ascontiguousarray(stats[:, :, column])
-            for column, name in enumerate(plan.program.stats)
+            for column, name in enumerate(program.stats)
         },
         seed=seed,
         warmup=plan.warmup,
@@ -198,64 +289,26 @@ def _collect(
         # Threads share the wall clock between them: each phase has its part of their time.
         seconds={"first_call": first_call}
         | {name: wall * seconds / total for name, seconds in spent.items()},
-        interrupted=interrupted,
-        lengths=tuple(worker.kept for worker in good),
-        states=tuple(worker.state for worker in good if worker.state is not None),
-        failures=failures,
+        interrupted=any(worker.unfinished for worker in good),
+        lengths=tuple(plan.had + max(worker.kept, 0) for worker in good),
+        standings=tuple(filter(None, (worker.standing(length, moving=False) for worker in good))),
+        failures={**failures, **failed},
     )
 
 
-def _run_all(workers: list[Worker], jobs: int, progress: bool | None) -> bool:
-    """Run all chains to their end; return whether they were interrupted."""
-    stop = threading.Event()
-    waiting: queue.SimpleQueue[Worker] = queue.SimpleQueue()
-    for worker in workers:
-        if worker.error is None and worker.iteration < worker.plan.last:
-            waiting.put(worker)
-
-    def take_turns() -> None:
-        while not stop.is_set():
-            try:
-                worker = waiting.get_nowait()
-            except queue.Empty:
-                return
-            if worker.work():
-                waiting.put(worker)
-
-    with _stopped_by_interrupt(stop), display(progress) as shown:
-        with ThreadPoolExecutor(jobs, thread_name_prefix="chain") as pool:
-            pending = {pool.submit(take_turns) for _ in range(jobs)}
-            try:
-                while pending:
-                    done, pending = wait(pending, timeout=REFRESH_SECONDS)
-                    shown.show([worker.status for worker in workers])
-                    for future in done:
-                        future.result()
-            finally:
-                stop.set()
-    return any(worker.error is None and worker.iteration < worker.plan.last for worker in workers)
+def _first_call(workers: list[Worker]) -> None:
+    """Let one thread do what compiles; an interruption here ends the run."""
+    worker = next((worker for worker in workers if worker.unfinished), None)
+    if worker is not None:
+        worker.work()
+        worker.seconds = dict.fromkeys(worker.seconds, 0.0)
+        worker.chunk = 1  # the time of the first chunk was not that of its iterations
 
 
-@contextmanager
-def _stopped_by_interrupt(stop: threading.Event) -> Iterator[None]:
-    """Make Ctrl-C set the flag instead of raising: chains end at their next chunk.
-
-    Signals reach the main thread only; elsewhere nothing changes.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = signal.signal(signal.SIGINT, lambda *_: stop.set())
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
-
-
-def _jobs(jobs: int | None, chains: int) -> int:
-    if jobs is None:
-        can_ask = hasattr(os, "sched_getaffinity")
-        jobs = len(os.sched_getaffinity(0)) if can_ask else os.cpu_count() or 1
-    if jobs < 1:
-        raise ValueError(f"jobs must be at least 1, not {jobs}")
-    return min(jobs, chains)
+def _standings(
+    workers: list[Worker], failures: Mapping[int, str]
+) -> tuple[list[Standing], dict[int, str]]:
+    """Return where the chains stand, all their draws included, and those that failed."""
+    failed = {worker.number: str(worker.error) for worker in workers if worker.error}
+    standings = [worker.standing(0, moving=True) for worker in workers if worker.error is None]
+    return [standing for standing in standings if standing], {**failures, **failed}

@@ -1,0 +1,217 @@
+"""Chains as tasks of executors: the draws of threads, whatever runs them and whatever dies."""
+
+import os
+import signal
+import threading
+import time
+import warnings
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_chains import Walk, run, same
+
+from bayesglmm import chains
+from bayesglmm.chains import tasks
+from bayesglmm.errors import ConvergenceWarning
+
+
+@dataclass(frozen=True)
+class Deadly(Walk):
+    """A walk whose process dies at an iteration of chain 1, as often as there are lives."""
+
+    folder: str = ""
+    dies_at: int = 33
+    lives: int = 1
+
+    def advance(self, state, n, theta_out, u_out, stats_out, iteration):
+        super().advance(state, n, theta_out, u_out, stats_out, iteration)
+        if state["chain"][0] == 1 and iteration <= self.dies_at < iteration + n:
+            taken = sum(1 for _ in Path(self.folder).iterdir())
+            if taken < self.lives:
+                (Path(self.folder) / str(taken)).touch()
+                os._exit(7)
+
+
+def processes(workers: int = 2) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+
+
+class Backwards(Executor):
+    """Runs what waits in the reverse of its order, one after the other."""
+
+    def __init__(self):
+        self.waiting, self.lock, self.open = [], threading.Lock(), True
+        threading.Thread(target=self.work, daemon=True).start()
+
+    def submit(self, function, /, *args, **kwargs):
+        future = Future()
+        with self.lock:
+            self.waiting.append((future, function, args, kwargs))
+        return future
+
+    def work(self):
+        while self.open:
+            with self.lock:
+                task = self.waiting.pop() if self.waiting else None
+            if task and task[0].set_running_or_notify_cancel():
+                task[0].set_result(task[1](*task[2], **task[3]))
+            time.sleep(0.001)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+@pytest.mark.parametrize("block_seconds", [0.0, 1.0])
+def test_draws_of_a_thread_pool_are_those_of_threads(workers, block_seconds, monkeypatch):
+    monkeypatch.setattr(tasks, "BLOCK_SECONDS", block_seconds)
+    with ThreadPoolExecutor(workers) as executor:
+        for thin in (1, 3):
+            assert same(run(executor=executor, thin=thin), run(thin=thin))
+        assert executor.submit(int, "1").result() == 1  # it is left open
+    assert tasks._programs == {}
+
+
+def test_the_order_of_finishing_does_not_matter(monkeypatch):
+    monkeypatch.setattr(tasks, "BLOCK_SECONDS", 0.0)
+    executor = Backwards()
+    assert same(run(executor=executor, chains=6), run(chains=6))
+    executor.open = False
+
+
+def test_draws_of_processes_are_those_of_threads():
+    with processes() as executor:
+        first = run(executor=executor)
+        assert same(first, run())
+        assert same(chains.extend(Walk(), first, 9, executor=executor), run(draws=49))
+
+
+def test_a_large_program_goes_to_each_process_once(monkeypatch):
+    sent = []
+
+    class Counting(ThreadPoolExecutor):
+        def submit(self, function, order):
+            sent.append(order.program is not None)
+            return super().submit(elsewhere, order)
+
+    kept = {}
+
+    def elsewhere(order):
+        """As in another process, which does not share the table of programs."""
+        if order.program is not None:
+            kept[order.token] = order.program
+        if order.token not in kept:
+            return tasks.Absent()
+        return tasks.block(order)
+
+    monkeypatch.setattr(tasks, "BLOCK_SECONDS", 0.0)
+    with Counting(1) as executor:
+        assert same(run(executor=executor), run())
+    assert sum(sent) == 1 and len(sent) > 10
+
+
+def test_a_process_that_dies_is_replaced_and_the_draws_are_the_same(tmp_path):
+    program = Deadly(folder=str(tmp_path), lives=2)
+    assert same(run(program, executor=processes), run())
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_broken_pool_that_cannot_be_replaced_leaves_the_draws_so_far(tmp_path, monkeypatch):
+    monkeypatch.setattr(tasks, "BLOCK_SECONDS", 0.0)
+    program = Deadly(folder=str(tmp_path), dies_at=50)
+    with processes(1) as executor, pytest.warns(ConvergenceWarning, match="worker process died"):
+        draws = run(program, executor=executor, chunk_seconds=0.0)
+    assert draws.interrupted
+    length = draws.theta.shape[1]
+    assert same(chains.extend(Walk(), draws, 60 - length, progress=False), run(draws=60))
+
+
+def test_a_pool_that_breaks_before_there_are_draws_is_an_error_in_words(tmp_path):
+    program = Deadly(folder=str(tmp_path), dies_at=0, lives=99)
+    with processes() as executor, pytest.raises(RuntimeError, match="as a function that makes"):
+        run(program, executor=executor)
+    with pytest.raises(RuntimeError, match="the executor broke: BrokenProcessPool"):
+        run(program, executor=processes)
+    assert len(list(tmp_path.iterdir())) == 1 + 1 + tasks.MAX_LOSSES
+
+
+def test_what_cannot_be_sent_fails_in_words():
+    class Local(Walk):
+        """Known to this function only, so that it cannot be pickled."""
+
+    with processes(1) as executor, pytest.raises(RuntimeError, match="lost its task 4 times"):
+        run(Local(), executor=executor)
+
+
+def test_a_chain_that_fails_in_a_process_is_named():
+    with processes(1) as executor, pytest.warns(ConvergenceWarning, match="chain 3 failed.*lost"):
+        draws = run(Walk(failing=2, fails_at=44), executor=executor)
+    np.testing.assert_array_equal(draws.theta, run().theta[[0, 1, 3]])
+
+
+def test_an_executor_that_was_shut_down_is_an_error_in_words():
+    executor = ThreadPoolExecutor(1)
+    executor.shutdown()
+    with pytest.raises(RuntimeError, match="the executor broke"):
+        run(executor=executor)
+
+
+@pytest.mark.parametrize("pool", [processes, lambda: ThreadPoolExecutor(2)])
+def test_interruption_returns_the_draws_so_far(pool, monkeypatch):
+    class Impatient:
+        """A display that presses Ctrl-C once all chains have some draws."""
+
+        def show(self, statuses):
+            if all(status.done > 40 for status in statuses):
+                signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(tasks, "BLOCK_SECONDS", 0.05)
+    before = signal.getsignal(signal.SIGINT)
+    with pool() as executor, monkeypatch.context() as patched:
+        patched.setitem(chains.run.__globals__, "display", shown_by(Impatient()))
+        draws = run(Walk(pause=2e-4), draws=100_000, chunk_seconds=0.02, executor=executor)
+    assert draws.interrupted and signal.getsignal(signal.SIGINT) is before
+    length = draws.theta.shape[1]
+    assert length > 0
+    assert same(chains.extend(Walk(), draws, 10, progress=False), run(draws=length + 10))
+
+
+def shown_by(display):
+    """Return what takes the place of `progress.display`."""
+
+    @contextmanager
+    def shown(progress):
+        yield display
+
+    return shown
+
+
+def test_progress_moves_by_blocks(capsys):
+    with ThreadPoolExecutor(2) as executor:
+        assert same(run(progress=True, executor=executor), run())
+    shown = capsys.readouterr().err
+    assert "chain 4" in shown and "70/70" in shown
+
+
+@contextmanager
+def cluster():
+    """A local cluster of two worker processes, and a client of it."""
+    distributed = pytest.importorskip("distributed")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the cluster's own start and end
+        options = {"n_workers": 2, "threads_per_worker": 1, "host": "127.0.0.1"}
+        with distributed.LocalCluster(dashboard_address=None, **options) as local:
+            with distributed.Client(local) as client:
+                yield client
+
+
+def test_draws_of_a_dask_cluster_are_those_of_threads(tmp_path):
+    with cluster() as client, client.get_executor(pure=False) as executor:
+        first = run(executor=executor)
+        assert same(first, run())
+        assert same(chains.extend(Walk(), first, 9, executor=executor), run(draws=49))
+        # A worker that dies is replaced by the cluster, and its block done again elsewhere.
+        assert same(run(Deadly(folder=str(tmp_path)), executor=executor), run())
+        assert len(list(tmp_path.iterdir())) == 1
