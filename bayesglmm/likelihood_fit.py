@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from .tables import Table
 
 if TYPE_CHECKING:
     import pandas
+    from matplotlib.figure import Figure
 
     from .fits.outcome import Outcome
     from .model import Model
@@ -241,6 +242,18 @@ class Fit(Derived):
         kind : {"deviance", "pearson", "response"}
         """
         return residuals.residuals(self.model, self.beta, self.effects, self._phi, kind)
+
+    def plot_effects(self, group: str | None = None, **options: Any) -> "Figure":
+        """Caterpillar plot of the conditional modes; see `fit_plots.effects`."""
+        from . import fit_plots
+
+        return fit_plots.effects(self, group, **options)
+
+    def plot_residuals(self, kind: str = "pearson", **options: Any) -> "Figure":
+        """Residuals against linear predictors; see `fit_plots.residuals`."""
+        from . import fit_plots
+
+        return fit_plots.residuals(self, kind, **options)
 
     # ---- tables ----------------------------------------------------------------------------
 

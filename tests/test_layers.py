@@ -24,7 +24,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "_simd",
             "_special",
             "_linalg",
-            "_lapack",
+            "_blocked",
             "_random",
         },
         set(),
@@ -95,6 +95,9 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "crossing",
             "identified",
             "likelihood_ratio",
+            "comparison",
+            "comparison_flags",
+            "fit_plots",
             "io",
             "cli",
         },
@@ -109,7 +112,7 @@ UPWARD = {("model", "bayesglmm.sampling.sample"), ("model", "bayesglmm.fitting.f
 # Libraries that only some modules may import, at top level or inside a function.
 CONFINED = {
     "numba": {"_jit", "_linking"},
-    "llvmlite": {"_jit", "_lapack", "_simd"},
+    "llvmlite": {"_jit", "_simd"},
     "pandas": LAYERS["data"][0] | {"tables"},
     "narwhals": LAYERS["data"][0],
     "polars": LAYERS["data"][0],

@@ -1,0 +1,348 @@
+"""Plots of fits: forest of several results, caterpillar of effects, residuals against fitted."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import wald
+from .errors import DataError
+from .posterior import Posterior, groups
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from .comparison import Comparison
+    from .likelihood_fit import Fit
+
+# Okabe and Ito's colours, which the colour-blind tell apart; black is the posterior's.
+COLOURS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MARKERS = "osD^vPX"
+ROW_HEIGHT = 0.17  # inches that a result takes in a row of the forest
+ROW_GAP = 0.30  # inches between rows
+MAX_ROWS = 60  # of a forest; more are not readable
+CLIP = 6.0  # first result's half widths beyond which limits are cut off and drawn as arrows
+NAMED_LEVELS = 60  # levels of a caterpillar that have room for their names
+LEVEL_HEIGHT = 0.16  # inches of a level with its name
+LINE_LEVELS = 400  # levels above which intervals are drawn as a band
+DPI = 150
+
+
+def forest(
+    comparison: "Comparison",
+    *,
+    scale: str = "value",
+    log: bool = False,
+    path: str | Path | None = None,
+) -> "Figure":
+    """Posterior against maximum-likelihood intervals, a row for each parameter.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    scale : {"value", "sd"}
+        ``"value"``: the user's scale, each row with an axis of its own. ``"sd"``: distance from the
+        first result in its sds, one axis for all rows.
+    log : bool
+        Whether sds and dispersion have a log axis; only with ``scale="value"``.
+    path : str or Path, optional
+        File that the figure is saved to.
+
+    Returns
+    -------
+    Figure
+        Thick lines are the central half of a posterior; arrows point to limits far outside.
+    """
+    from matplotlib.figure import Figure
+
+    if scale not in ("value", "sd"):
+        raise DataError(f"scale has to be 'value' or 'sd', not {scale!r}")
+    rows = range(len(comparison.rows))
+    if len(rows) > MAX_ROWS:
+        raise DataError(
+            f"a forest of {len(rows)} rows cannot be read; choose with compare(..., rows=...), or "
+            "see plot_effects() of a fit"
+        )
+    results = len(comparison.columns)
+    height = ROW_GAP + ROW_HEIGHT * results
+    top, bottom = 0.75, 0.6
+    if scale == "sd":
+        figure = Figure(figsize=(7.5, top + bottom + height * len(rows)), dpi=DPI)
+        axes = figure.subplots()
+        _standardized(axes, comparison)
+    else:
+        each = height + 0.22  # the numbers of every row's own axis
+        figure = Figure(figsize=(7.5, top + each * len(rows)), dpi=DPI)
+        panels = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
+        for i, axes in zip(rows, panels, strict=True):
+            positive = comparison.kinds[i] in ("sd", "dispersion")
+            _row(axes, comparison, i, log and positive)
+    handles = [
+        _handle(j, isinstance(c.result, Posterior)) for j, c in enumerate(comparison.columns)
+    ]
+    total = figure.get_size_inches()[1]
+    figure.legend(
+        handles,
+        comparison.methods,
+        loc="upper left",
+        bbox_to_anchor=(0.02, 1.0 - 0.06 / total),
+        ncols=min(results, 5),
+        frameon=False,
+        fontsize=9,
+    )
+    low, _ = wald.percentages(comparison.level)
+    figure.text(
+        0.98,
+        1.0 - 0.42 / total,
+        f"{100 * comparison.level:g}% intervals",
+        ha="right",
+        fontsize=8,
+        color="0.4",
+    )
+    figure.tight_layout(rect=(0.0, 0.0, 1.0, 1.0 - 0.5 / total), h_pad=0.4)
+    return _saved(figure, path)
+
+
+def _handle(j: int, hollow: bool) -> Any:
+    from matplotlib.lines import Line2D
+
+    colour = _colour(j)
+    face = "white" if hollow else colour
+    return Line2D([], [], color=colour, marker=MARKERS[j % len(MARKERS)], mfc=face, lw=1.4, ms=5)
+
+
+def _colour(j: int) -> str:
+    return COLOURS[j % len(COLOURS)]
+
+
+def _row(axes: "Axes", comparison: "Comparison", i: int, log: bool) -> None:
+    """One parameter on the user's scale."""
+    columns = comparison.columns
+    kind = comparison.kinds[i]
+    if log:
+        axes.set_xscale("log")
+    lower, upper = _window(comparison, i, log)
+    for j, column in enumerate(columns):
+        values = (column.estimate[i], column.lower[i], column.upper[i])
+        _interval(axes, j, -float(j), values, (lower, upper), _half(column, comparison.rows[i]))
+    axes.set_xlim(lower, upper)
+    axes.set_ylim(-len(columns) + 0.3, 0.7)
+    if lower < 0.0 < upper and kind in ("fixed", "cor", "u"):
+        axes.axvline(0.0, color="0.75", lw=0.8, zorder=0)
+    axes.set_yticks([-(len(columns) - 1) / 2.0], [comparison.rows[i]], fontsize=9)
+    _plain(axes)
+
+
+def _window(comparison: "Comparison", i: int, log: bool) -> tuple[float, float]:
+    """Ends of a row's axis: all limits but those far outside the first result's."""
+    first = comparison.columns[0]
+    ends = np.array([(c.lower[i], c.upper[i], c.estimate[i]) for c in comparison.columns])
+    middle, half = first.estimate[i], 0.5 * (first.upper[i] - first.lower[i])
+    if not np.isfinite(half) or half <= 0.0:
+        half = float(np.nanmax(np.abs(ends - middle), initial=1e-9))
+    with np.errstate(invalid="ignore"):
+        inside = ends[np.abs(ends - middle) <= CLIP * half]
+    lower, upper = float(inside.min(initial=middle)), float(inside.max(initial=middle))
+    pad = 0.06 * (upper - lower) or 1e-9
+    if log:
+        lower = max(lower, 1e-3 * upper)
+        return lower / 1.15, upper * 1.15
+    kind = comparison.kinds[i]
+    floor = -1.0 if kind == "cor" else 0.0 if kind in ("sd", "dispersion") else -np.inf
+    ceiling = 1.0 if kind == "cor" else np.inf
+    # Room for the marker of an estimate that lies on the end of its range.
+    return max(lower - pad, floor - pad), min(upper + pad, ceiling + pad)
+
+
+def _half(column: Any, row: str) -> tuple[float, float] | None:
+    """Quartiles of a posterior's draws."""
+    result = column.result
+    if not isinstance(result, Posterior):
+        return None
+    if row in result.names:
+        draws = result.scalar_draws[..., result.names.index(row)]
+    elif row in result.effect_names:
+        draws = result.effect_draws[..., result.effect_names.index(row)]
+    else:
+        return None
+    low, high = np.percentile(draws, (25.0, 75.0))
+    return float(low), float(high)
+
+
+def _interval(
+    axes: "Axes",
+    j: int,
+    y: float,
+    values: tuple[float, float, float],
+    window: tuple[float, float],
+    half: tuple[float, float] | None = None,
+) -> None:
+    """Estimate with limits; what leaves the window ends in an arrow there."""
+    estimate, low, high = values
+    colour = _colour(j)
+    if np.isfinite(low) and np.isfinite(high):
+        a, b = max(low, window[0]), min(high, window[1])
+        axes.plot([a, b], [y, y], color=colour, lw=1.4, solid_capstyle="butt")
+        for end, cut, marker in ((a, low < window[0], "<"), (b, high > window[1], ">")):
+            if cut:
+                axes.plot([end], [y], marker=marker, color=colour, ms=5, clip_on=False)
+    if half is not None:
+        axes.plot(half, [y, y], color=colour, lw=4.0, solid_capstyle="butt")
+    if window[0] <= estimate <= window[1]:
+        filled = np.isfinite(low)
+        axes.plot(
+            [estimate],
+            [y],
+            marker=MARKERS[j % len(MARKERS)],
+            ms=5.5,
+            color=colour,
+            mfc="white" if half is not None or not filled else colour,
+            mew=1.2,
+            clip_on=False,
+            zorder=3,
+        )
+
+
+def _standardized(axes: "Axes", comparison: "Comparison") -> None:
+    """All parameters on one axis, in sds of the first result."""
+    columns, first = comparison.columns, comparison.columns[0]
+    step = len(columns) * ROW_HEIGHT + ROW_GAP
+    reach = 1.0
+    drawn = []
+    for i, row in enumerate(comparison.rows):
+        middle, sd = first.estimate[i], first.se[i]
+        if not (np.isfinite(sd) and sd > 0.0):
+            continue
+        for j, column in enumerate(columns):
+            y = -i * step - j * ROW_HEIGHT
+            values = [
+                (v - middle) / sd for v in (column.estimate[i], column.lower[i], column.upper[i])
+            ]
+            half = _half(column, row)
+            drawn.append((j, y, values, half and tuple((h - middle) / sd for h in half)))
+            near = [abs(v) for v in values if abs(v) < CLIP]
+            reach = max([reach, *near])
+    window = (-1.05 * reach, 1.05 * reach)
+    for j, y, values, half in drawn:
+        _interval(axes, j, y, tuple(values), window, half)
+    axes.axvline(0.0, color="0.75", lw=0.8, zorder=0)
+    centre = (len(columns) - 1) * ROW_HEIGHT / 2.0
+    ticks = [-i * step - centre for i in range(len(comparison.rows))]
+    axes.set_yticks(ticks, list(comparison.rows), fontsize=9)
+    axes.set_ylim(ticks[-1] - centre - 0.25, centre + 0.1 + ticks[0])
+    axes.set_xlim(window)
+    unit = "sds" if isinstance(first.result, Posterior) else "standard errors"
+    axes.set_xlabel(f"distance from {first.name} in its {unit}", fontsize=9)
+    _plain(axes)
+
+
+def effects(
+    fit: "Fit",
+    group: str | None = None,
+    *,
+    level: float = 0.95,
+    path: str | Path | None = None,
+) -> "Figure":
+    """Caterpillar plot: conditional modes in ascending order with their intervals.
+
+    Parameters
+    ----------
+    fit : Fit
+    group : str, optional
+        A factor; the first if not given.
+    level : float
+        Of the intervals, which take the fit's estimates for true.
+    path : str or Path, optional
+        File that the figure is saved to.
+    """
+    from matplotlib.figure import Figure
+
+    known = {name: (levels, columns) for name, levels, columns in groups(fit.model.design)}
+    if not known or fit.method == "glm":
+        raise DataError("the fit has no random effects")
+    group = next(iter(known)) if group is None else group
+    if group not in known:
+        raise DataError(f"the fit has no group {group!r}; it has {', '.join(known)}")
+    levels, columns = known[group]
+    modes, sds = fit.effects[group], fit.effect_sds[group]
+    half = wald.quantile(level, np.full(1, np.inf))[0]
+    named = len(levels) <= NAMED_LEVELS
+    size = (min(3.2 * len(columns) + 1.0, 13.0), max(LEVEL_HEIGHT * len(levels), 2.0) + 1.0)
+    if not named:
+        size = (size[0], 5.5)
+    figure = Figure(figsize=size, dpi=DPI)
+    panels = figure.subplots(1, len(columns), squeeze=False)[0]
+    for k, (axes, column) in enumerate(zip(panels, columns, strict=True)):
+        order = np.argsort(modes[:, k], kind="stable")
+        x, reach, y = modes[order, k], half * sds[order, k], np.arange(len(levels))
+        clear = np.abs(x) > reach  # the interval leaves 0 out
+        axes.axvline(0.0, color="0.6", lw=0.8, zorder=0)
+        if len(levels) > LINE_LEVELS:
+            axes.fill_betweenx(y, x - reach, x + reach, color="#56B4E9", alpha=0.45, lw=0)
+            axes.plot(x, y, color="black", lw=1.0)
+        else:
+            width = 1.2 if named else 0.7
+            for mask, colour in ((~clear, "0.55"), (clear, "#0072B2")):
+                axes.hlines(y[mask], (x - reach)[mask], (x + reach)[mask], color=colour, lw=width)
+                axes.plot(x[mask], y[mask], "o", color=colour, ms=3.5 if named else 1.8)
+        axes.set_title(column, fontsize=10)
+        axes.set_ylim(-0.8, len(levels) - 0.2)
+        if named:
+            axes.set_yticks(y, [levels[i] for i in order], fontsize=7)
+        elif k == 0:
+            axes.set_ylabel(f"{len(levels):,} levels of {group}, in ascending order", fontsize=9)
+        if not named:
+            axes.set_yticks([])
+        axes.set_xlabel("effect", fontsize=9)
+        _plain(axes)
+    figure.suptitle(
+        f"Effects of {group}: conditional modes, {100 * level:g}% intervals", fontsize=11
+    )
+    figure.tight_layout()
+    return _saved(figure, path)
+
+
+def residuals(fit: "Fit", kind: str = "pearson", *, path: str | Path | None = None) -> "Figure":
+    """Residuals against linear predictors, with the mean of each twentieth of the rows.
+
+    Parameters
+    ----------
+    fit : Fit
+    kind : {"pearson", "deviance", "response"}
+    path : str or Path, optional
+        File that the figure is saved to.
+    """
+    from matplotlib.figure import Figure
+
+    eta, values = fit.fitted("link"), fit.residuals(kind)
+    kept = np.isfinite(values)
+    eta, values = eta[kept], values[kept]
+    figure = Figure(figsize=(6.5, 4.2), dpi=DPI)
+    axes = figure.subplots()
+    faint = float(np.clip(40.0 / np.sqrt(max(eta.size, 1)), 0.05, 0.7))
+    axes.plot(eta, values, "o", ms=3.0, mew=0, color="#0072B2", alpha=faint, rasterized=True)
+    parts = np.array_split(np.argsort(eta, kind="stable"), min(20, max(eta.size // 10, 1)))
+    means = np.array([(eta[p].mean(), values[p].mean()) for p in parts if p.size])
+    axes.plot(means[:, 0], means[:, 1], color="#D55E00", lw=1.8, label="mean of nearby rows")
+    axes.axhline(0.0, color="0.6", lw=0.8, zorder=0)
+    label = "fitted value" if fit.model.family.link == "identity" else "linear predictor"
+    axes.set_xlabel(f"{label} at the conditional modes", fontsize=9)
+    axes.set_ylabel(f"{kind} residual", fontsize=9)
+    axes.legend(frameon=False, fontsize=8)
+    _plain(axes)
+    axes.tick_params(axis="y", labelsize=8)
+    figure.tight_layout()
+    return _saved(figure, path)
+
+
+def _plain(axes: "Axes") -> None:
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="x", labelsize=8)
+
+
+def _saved(figure: "Figure", path: str | Path | None) -> "Figure":
+    if path is not None:
+        figure.savefig(path)
+    return figure
