@@ -64,7 +64,33 @@ WISHART = Case(
     wishart=(14.0, [[2.0, 0.5], [0.5, 1.2]]),
     groups=3,
 )
-CASES = [BERNOULLI, STUDENT, POISSON, GAUSSIAN, LKJ, DIAGONAL, WISHART]
+NEGATIVE_BINOMIAL = Case(
+    "negative binomial",
+    "y ~ x + offset(w) + (1|g)",
+    "negative_binomial",
+    beta=((-0.2, 0.3), (0.0, 0.3)),
+    sd=(0.25,),
+    root=(16.0, 16.0),
+)
+GAMMA = Case(
+    "gamma",
+    "y ~ x + offset(w) + (1|g)",
+    "gamma",
+    beta=((-0.2, 0.3), (0.0, 0.3)),
+    sd=(0.3,),
+    root=(20.0, 18.0),
+)
+CASES = [
+    BERNOULLI,
+    STUDENT,
+    POISSON,
+    GAUSSIAN,
+    LKJ,
+    DIAGONAL,
+    WISHART,
+    NEGATIVE_BINOMIAL,
+    GAMMA,
+]
 
 
 @dataclass(frozen=True)
@@ -232,5 +258,13 @@ CATALOGUE = [
         "value -= math.log(L[lo + k, lo + k])",
         DIAGONAL,
         "gibbs",
+    ),
+    Broken(
+        "prior of 1/sqrt(size) without its Jacobian",
+        "prior_density.py",
+        "- 0.5 * log_phi - LOG_TWO",
+        "- LOG_TWO",
+        NEGATIVE_BINOMIAL,
+        ALONE,
     ),
 ]

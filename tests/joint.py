@@ -26,6 +26,7 @@ LARGEST_Z = 4.0
 MARGINAL = 200_000  # draws of the marginal-conditional simulator
 DRAWS = 12_000  # of the successive-conditional one, after as many as BURN
 BURN = 200
+DISPERSIONS = {"gaussian": "sigma", "negative_binomial": "size", "gamma": "shape"}
 MOVES = 5  # transitions for each set of responses: more would cost little and gain little
 
 
@@ -48,6 +49,10 @@ class Case:
         LKJ(eta) of a term with two columns; 0 without correlation.
     wishart : (df, scale) or None
         Inverse-Wishart instead of `sd` and `eta`.
+    sigma : (shape, scale)
+        Inverse-gamma prior of a Gaussian variance.
+    root : (shape, rate)
+        Gamma prior of 1/sqrt(size) or of 1/sqrt(shape).
     """
 
     name: str
@@ -59,19 +64,28 @@ class Case:
     wishart: tuple[float, Any] | None = None
     beta_df: float = 0.0
     sigma: tuple[float, float] = ()
+    root: tuple[float, float] = ()
     groups: int = 2
 
     @property
     def q(self) -> int:
         return len(self.sd) or len(self.wishart[1])
 
+    @property
+    def dispersion(self) -> str:
+        """Name of the dispersion, empty without one."""
+        return DISPERSIONS.get(self.family, "")
+
     @cached_property
     def frame(self) -> pd.DataFrame:
         """Six rows; groups of unlike size, in no order."""
+        y = np.array([0.0, 1.0, 0.0, 1.0, 1.0, 0.0])
+        # What the model is made with, before the first responses are simulated.
+        y = {"gamma": y + 1.0, "negative_binomial": 3.0 * y}.get(self.family, y)
         g = [0, 1, 0, 0, 1, 0] if self.groups == 2 else [2, 0, 1, 0, 2, 0]
         return pd.DataFrame(
             {
-                "y": [0.0, 1.0, 0.0, 1.0, 1.0, 0.0],
+                "y": y,
                 "x": [-1.0, 0.5, 0.2, 1.4, -0.3, 0.8],
                 "w": [0.6, -0.4, 0.1, 0.8, 0.2, -1.0],
                 "m": [3, 1, 2, 2, 5, 1],
@@ -96,6 +110,8 @@ class Case:
                 made["g"]["cor"] = p.LKJ(self.eta)
         if self.sigma:
             made["sigma"] = p.InverseGammaVariance(*self.sigma)
+        if self.root:
+            made[self.dispersion] = p.InverseSqrt(p.Gamma(*self.root))
         return load("model").glmm(self.formula, self.frame, self.family, priors=made, center=False)
 
     def prior(self, rng: np.random.Generator, n: int) -> dict[str, np.ndarray]:
@@ -121,6 +137,9 @@ class Case:
         if self.sigma:
             shape, scale = self.sigma
             out["sigma"] = np.sqrt(scale / rng.gamma(shape, size=n))
+        if self.root:
+            shape, rate = self.root
+            out[self.dispersion] = (rng.gamma(shape, size=n) / rate) ** -2.0
         return out
 
     def eta_of(self, values: dict[str, np.ndarray]) -> np.ndarray:
@@ -131,10 +150,14 @@ class Case:
         eta = values["beta"] @ np.stack([np.ones_like(x), x]) + u[..., 0] + f.w.to_numpy()
         return eta + u[..., 1] * x if self.q == 2 else eta
 
-    def draw(self, rng: np.random.Generator, eta: np.ndarray, sigma: Any) -> np.ndarray:
+    def draw(self, rng: np.random.Generator, eta: np.ndarray, phi: Any) -> np.ndarray:
         """Responses given the linear predictors."""
         if self.family == "gaussian":
-            return eta + sigma * rng.normal(size=eta.shape)
+            return eta + phi * rng.normal(size=eta.shape)
+        if self.family == "gamma":
+            return rng.gamma(phi, np.exp(eta) / phi)
+        if self.family == "negative_binomial":
+            return rng.negative_binomial(phi, phi / (phi + np.exp(eta))).astype(float)
         if self.family == "poisson":
             return rng.poisson(np.exp(eta)).astype(float)
         return rng.binomial(self.trials, 1.0 / (1.0 + np.exp(-eta))).astype(float)
@@ -144,9 +167,13 @@ class Case:
         m = self.frame.m.to_numpy()
         return m if self.family == "binomial" else np.ones_like(m)
 
-    def loglik(self, y: np.ndarray, eta: np.ndarray, sigma: Any) -> np.ndarray:
+    def loglik(self, y: np.ndarray, eta: np.ndarray, phi: Any) -> np.ndarray:
         if self.family == "gaussian":
-            return stats.norm.logpdf(y, eta, sigma).sum(-1)
+            return stats.norm.logpdf(y, eta, phi).sum(-1)
+        if self.family == "gamma":
+            return stats.gamma.logpdf(y, phi, scale=np.exp(eta) / phi).sum(-1)
+        if self.family == "negative_binomial":
+            return stats.nbinom.logpmf(y, phi, phi / (phi + np.exp(eta))).sum(-1)
         if self.family == "poisson":
             return stats.poisson.logpmf(y, np.exp(eta)).sum(-1)
         return stats.binom.logpmf(y, self.trials, 1.0 / (1.0 + np.exp(-eta))).sum(-1)
@@ -160,8 +187,8 @@ class Case:
             base[f"u0{k}"], base[f"u1{k}"] = u[:, 0, k], u[:, 1, k]
         if "cor" in values and values["cor"].size:
             base["cor"] = values["cor"][:, 0]
-        if "sigma" in values:
-            base["log sigma"] = np.log(values["sigma"])
+        if self.dispersion:
+            base[f"log {self.dispersion}"] = np.log(values[self.dispersion])
         out = dict(base)
         # Fourth powers of t-distributed coefficients have no variance.
         squares = [name for name in base if not (self.beta_df and name.startswith("beta"))]
@@ -170,10 +197,11 @@ class Case:
         out["beta0 u00"] = base["beta0"] * base["u00"]
         out["u00 u10"] = base["u00"] * base["u10"]
         out["log sd0 u00^2"] = base["log sd0"] * base["u00"] ** 2
-        sigma = values["sigma"][:, None] if "sigma" in values else 1.0
-        out["loglik"] = self.loglik(y, self.eta_of(values), sigma)
+        phi = values[self.dispersion][:, None] if self.dispersion else 1.0
+        out["loglik"] = self.loglik(y, self.eta_of(values), phi)
         # Counts of a Poisson grow with exp(u), whose square has no mean: their logarithms do.
-        size = np.log1p(y) if self.family == "poisson" else y
+        counts = self.family in ("poisson", "negative_binomial")
+        size = np.log1p(y) if counts else np.log(y) if self.family == "gamma" else y
         out["mean y"] = size.mean(axis=1)
         out["y u"] = size[:, 0] * u[:, int(self.frame.g[0][1:]), 0]
         return out
@@ -334,7 +362,7 @@ def successive(
         eta = np.empty(6)
         eta[row] = offset + theta[:p] @ obs.X + (obs.Z * u[place]).sum(axis=0)
         y = case.draw(rng, eta, np.exp(theta[-1]))
-        obs.y[:] = y[row]
+        obs.y[:] = np.log(y[row]) if case.family == "gamma" else y[row]
         theta, u = moves.step()
         if i >= 0:
             thetas[i], us[i], ys[i] = theta, u, y
@@ -352,8 +380,8 @@ def deviations(
     """
     rng = np.random.default_rng(seed + 1000)
     prior = case.prior(rng, MARGINAL)
-    sigma = prior.get("sigma", np.ones(MARGINAL))[:, None]
-    marginal = case.functions(prior, case.draw(rng, case.eta_of(prior), sigma))
+    phi = prior.get(case.dispersion, np.ones(MARGINAL))[:, None]
+    marginal = case.functions(prior, case.draw(rng, case.eta_of(prior), phi))
     values, y = successive(case, sampler, load, draws, seed)
     z, smallest = {}, np.inf
     for name, own in case.functions(values, y).items():
