@@ -31,7 +31,10 @@ LINKS = {
     "bernoulli": ("logit", "probit", "cloglog"),
     "binomial": ("logit", "probit", "cloglog"),
     "poisson": ("log", "identity", "sqrt"),
+    "negative_binomial": ("log", "identity", "sqrt"),
+    "gamma": ("log", "inverse", "identity"),
 }
+SHAPES = {"negative_binomial": "size", "gamma": "shape"}
 BETA = (
     bg.Flat(),
     bg.Normal(0.3, 2),
@@ -48,6 +51,13 @@ SD = (
     bg.PC(2, 0.05),
     bg.GammaPrecision(2, 1.5),
     bg.InverseGammaVariance(2, 1.5),
+    bg.Gamma(2, 1.5),
+)
+SHAPE = (
+    bg.HalfNormal(1.5),
+    bg.Gamma(2, 0.4),
+    bg.Inverse(bg.Exponential(0.7)),
+    bg.InverseSqrt(bg.HalfStudentT(3, 1)),
 )
 SIGMA = {
     "lkj": {"sd": bg.HalfStudentT(3, 2.5), "cor": bg.LKJ(2.5)},
@@ -69,6 +79,8 @@ def frame(family: str) -> dict[str, np.ndarray]:
         "bernoulli": rng.random(n) < 0.5 + 0.2 * np.tanh(eta),
         "binomial": rng.binomial(size, 0.5 + 0.2 * np.tanh(eta)),
         "poisson": rng.poisson(6.0 + eta),
+        "negative_binomial": rng.negative_binomial(3.0, 3.0 / (9.0 + eta)),
+        "gamma": rng.gamma(4.0, (1.0 + 0.2 * np.tanh(eta)) / 4.0),
     }[family]
     weight = rng.integers(1, 4, size=n).astype(float)
     exposure = rng.normal(size=n) * 0.1
@@ -95,6 +107,9 @@ def models() -> Iterator[tuple[str, Model]]:
         for prior in SD:
             priors = {"sd": prior} | ({"sigma": prior} if family == "gaussian" else {})
             yield f"{family}, sd {prior}", build(family, link, "(x | g)", priors)
+        for prior in SHAPE if family in SHAPES else ():
+            name = SHAPES[family]
+            yield f"{family}, {name} {prior}", build(family, link, "(1 | g)", {name: prior})
         for name, priors in SIGMA.items():
             yield f"{family}, {name}", build(family, link, "(x | g)", priors)
 

@@ -24,6 +24,8 @@ LINKS = {
     "bernoulli": ("logit", "probit", "cloglog"),
     "binomial": ("logit", "probit", "cloglog"),
     "poisson": ("log", "identity", "sqrt"),
+    "negative_binomial": ("log", "identity", "sqrt"),
+    "gamma": ("log", "inverse", "identity"),
 }
 PAIRS = [(family, link) for family, links in LINKS.items() for link in links]
 STRUCTURES = {
@@ -45,6 +47,13 @@ SDS = [
     bg.PC(2, 0.1),
     bg.GammaPrecision(2, 1),
     bg.InverseGammaVariance(2, 1),
+    bg.Gamma(2.5, 1.2),
+]
+SHAPES = [
+    bg.HalfStudentT(3, 2),
+    bg.Gamma(2.5, 0.3),
+    bg.Inverse(bg.Exponential(1.2)),
+    bg.InverseSqrt(bg.HalfNormal(1)),
 ]
 SIGMAS = [
     {"sd": bg.HalfStudentT(3, 2), "cor": bg.LKJ(1)},
@@ -71,8 +80,12 @@ def frame(family: str, link: str) -> pd.DataFrame:
     )
     if family == "gaussian":
         f["y"] = rng.uniform(0.5, 4, n)
-    elif family == "poisson":
+    elif family in ("poisson", "negative_binomial"):
         f["y"] = rng.poisson(4, n)
+        if family == "negative_binomial":
+            f["y"] += rng.poisson(3, n) * (f.x > 0)
+    elif family == "gamma":
+        f["y"] = rng.gamma(3, 0.7, n)
     else:
         f["y"] = rng.binomial(f.m if family == "binomial" else np.ones(n, dtype=int), 0.4)
     return f
@@ -94,7 +107,7 @@ def natural_point(made, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarra
     data = made.problem.data
     p, m = data.obs.X.shape[0], data.prior.covariance.row.size
     theta = 0.1 * rng.normal(size=p + m + data.prior.phi.shape[0])
-    if made.family.link in ("identity", "sqrt"):
+    if made.family.link in ("identity", "sqrt", "inverse"):
         theta[made.intercept] += 3.0
     diagonal = data.prior.covariance.row == data.prior.covariance.col
     theta[p : p + m] += np.where(diagonal, -0.8, 0.2)
@@ -169,6 +182,13 @@ def test_density_of_every_prior_of_sds_and_sigma(prior, structure):
     check_density(made, *unwhitened(made))
 
 
+@pytest.mark.parametrize("prior", SHAPES, ids=str)
+@pytest.mark.parametrize(("family", "name"), [("negative_binomial", "size"), ("gamma", "shape")])
+def test_density_of_every_prior_of_shapes(prior, family, name):
+    made = model(family, "log", "slope", {name: prior})
+    check_density(made, *unwhitened(made))
+
+
 @pytest.mark.parametrize("prior", SIGMAS, ids=str)
 def test_density_of_every_prior_of_covariances(prior):
     made = model("bernoulli", "logit", "slope", {"g": prior})
@@ -200,7 +220,7 @@ def test_laplace_is_laplace_by_one_matrix_and_its_gradient(family, link, structu
 
 
 @pytest.mark.parametrize("structure", [s for s in STRUCTURES if s != "no effects"])
-@pytest.mark.parametrize("family", ["poisson", "gaussian"])
+@pytest.mark.parametrize("family", ["poisson", "gaussian", "negative_binomial"])
 def test_laplace_gradient_of_every_structure(family, structure):
     made = model(family, LINKS[family][0], structure)
     theta, _ = natural_point(made, np.random.default_rng(6))
@@ -224,7 +244,7 @@ def quadrature(made, theta: np.ndarray, count: int) -> tuple[float, np.ndarray]:
 
 
 @pytest.mark.parametrize("structure", ["intercept", "slope", "diagonal"])
-@pytest.mark.parametrize("family", ["bernoulli", "gaussian"])
+@pytest.mark.parametrize("family", ["bernoulli", "gaussian", "negative_binomial", "gamma"])
 def test_quadrature_score_becomes_the_gradient_of_the_marginal_likelihood(family, structure):
     made = model(family, LINKS[family][0], structure)
     theta, _ = natural_point(made, np.random.default_rng(8))
