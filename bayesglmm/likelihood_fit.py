@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import fit_printout, residuals, wald
+from . import fit_printout, profiles, residuals, wald
 from .derived import Derived
 from .fits import degrees
 from .tables import Table
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas
     from matplotlib.figure import Figure
 
@@ -279,8 +281,10 @@ class Fit(Derived):
         return self._limits(level, method, names).frame()
 
     def _limits(self, level: float, method: str, names: Iterable[str] | None) -> Table:
+        if method == "profile":
+            return profiles.limits(self, level, names)
         if method != "wald":
-            raise ValueError(f"method has to be 'wald', not {method!r}")
+            raise ValueError(f"method has to be 'wald' or 'profile', not {method!r}")
         lower, upper = wald.limits(self, level)
         low, high = wald.percentages(level)
         table = Table(self.names, {low: lower, high: upper})
@@ -325,6 +329,18 @@ class Fit(Derived):
     def summary(self) -> "pandas.DataFrame":
         """Return `table` as a data frame, a row for each parameter."""
         return self.table().frame()
+
+    def anova(self, *others: "Fit", **options: Any) -> Any:
+        """Likelihood-ratio tests against other fits; alone, `type3`. See `bayesglmm.anova`."""
+        from .likelihood_ratio import anova
+
+        return anova(self, *others, **options)
+
+    def save(self, path: "str | Path", *, force: bool = False) -> None:
+        """Save to one netCDF file, which ``bayesglmm.load`` reads back; see `bayesglmm.io.save`."""
+        from . import io
+
+        io.save(self, path, force=force)
 
     def __str__(self) -> str:
         return fit_printout.fit(self)

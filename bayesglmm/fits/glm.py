@@ -15,7 +15,7 @@ PHI_STEP = 1e-4  # of the central difference in log phi
 FAR = 0.05  # a last Newton step that moves some eta by so much has not arrived anywhere
 
 
-class _Likelihood:
+class Likelihood:
     """Log-likelihood of (beta, log phi), its gradient and curvature."""
 
     def __init__(self, rows, data: Data) -> None:
@@ -53,7 +53,7 @@ def fit(rows, data: Data, start: Start) -> Outcome:
     Random effects are left out, which the outcome's warnings then say: theta holds sds of nearly 0,
     all on the boundary.
     """
-    likelihood = _Likelihood(rows, data)
+    likelihood = Likelihood(rows, data)
     p, m = likelihood.p, data.prior.covariance.row.size
     whole, guess = first_guess(rows, data, start)
     if start.noise:
