@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from kernels import callable_
 
-from bayesglmm import _lapack
+from bayesglmm import _blocked
 from bayesglmm.density import empty_data
 from bayesglmm.fits.pattern import arrange
 from bayesglmm.fits.system import System
@@ -19,7 +20,6 @@ STRUCTURES = {
     "six": [(6, 6), (3, 1)],
     "three crossed": [(6, 1), (5, 2), (8, 1)],
 }
-LARGE = [(3, 1), (180, 1), (200, 1)]
 N = 60
 
 
@@ -153,19 +153,27 @@ def test_derivatives(case):
                 np.testing.assert_allclose(slopes[k, l], change, rtol=1e-5, atol=1e-6)
 
 
-def test_large_squares_go_through_lapack():
-    rng = np.random.default_rng(2)
-    data = make(LARGE, rng, 2000)
-    system = System(data)
-    assert np.diff(system.pattern.component).max() >= _lapack.LARGE
-    w, L = rng.uniform(0.2, 2.0, 2000), random_L(data, rng)
-    results = []
-    for lapack in (_lapack.no_addresses(), _lapack.addresses()):
-        system.lapack = lapack
-        system.gram(w)
-        results.append((system.factorize(L), system.invert().rest.copy(), system.levers()))
-    for plain, fast in zip(*results, strict=True):
-        np.testing.assert_allclose(plain, fast, rtol=1e-9, atol=1e-13)
+@pytest.mark.parametrize("n", [1, 7, 48, 49, 97, 230])
+def test_dense_factor_and_inverse(n):
+    rng = np.random.default_rng(n)
+    a = rng.normal(size=(n, n))
+    a = a @ a.T + np.eye(n)
+    c = a.copy()
+    half = callable_(_blocked.cholesky)(c)
+    np.testing.assert_allclose(half, 0.5 * np.linalg.slogdet(a)[1], rtol=1e-11)
+    np.testing.assert_allclose(np.tril(c), np.linalg.cholesky(a), atol=1e-10)
+    inverse = np.full((n, n), np.nan)
+    callable_(_blocked.invert)(c, inverse)
+    np.testing.assert_allclose(inverse, np.linalg.inv(a), atol=1e-9)
+
+
+@pytest.mark.parametrize("place", [0, 30, 60])
+def test_indefinite_dense_matrices_are_reported(place):
+    a = np.eye(70)
+    a[place, place] = -1.0
+    assert np.isnan(callable_(_blocked.cholesky)(a))
+    a[place, place] = np.nan
+    assert np.isnan(callable_(_blocked.cholesky)(a))
 
 
 def test_nested_rest_falls_apart():

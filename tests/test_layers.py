@@ -21,6 +21,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "codec",
             "_jit",
             "_linking",
+            "_sources",
             "_simd",
             "_special",
             "_linalg",

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import _lapack, covariance, families
+from .. import covariance, families
 from .._jit import ENABLED, entry, kernel, typeof, types
 from .._linalg import add, copy, dot
 from ..density import (
@@ -43,6 +43,7 @@ SLACK = 1e-10  # relative fall of the density that is rounding
 SHORTEST = 1e-8  # halving of a Newton step ends here
 PHI_STEP = 1e-5  # relative step of the central difference in log phi
 RESIDUAL = 1e-3  # at which conjugate gradients stop, relative
+LARGE = 200  # rows of a square from which conjugate gradients replace new factors
 ROUNDS = 25  # of conjugate gradients: beyond, a new factor is cheaper
 
 
@@ -64,7 +65,7 @@ class Work(NamedTuple):
     factor: Parts  # of I + L'AL
     G: Parts  # its inverse
     usable: np.ndarray  # (1,) int64, 1 if `factor` is of some H near by
-    lapack: np.ndarray  # addresses
+    large: np.ndarray  # (1,) int64, 1 if a new factor costs much
 
 
 # Rows of the work arrays.
@@ -88,10 +89,9 @@ def sort_rows(data: Data, pattern: Pattern) -> Rows:
 
 def make_work(pattern: Pattern) -> Work:
     """Empty matrices."""
-    large = np.diff(pattern.component).max(initial=0) >= _lapack.LARGE
-    lapack = _lapack.addresses() if large else _lapack.no_addresses()
+    large = np.diff(pattern.component).max(initial=0) >= LARGE
     empty = parts(pattern), parts(pattern), parts(pattern)
-    return Work(*empty, np.zeros(1, dtype=np.int64), lapack)
+    return Work(*empty, np.zeros(1, dtype=np.int64), np.array([int(large)]))
 
 
 if ENABLED:
@@ -166,11 +166,14 @@ def modes(rows, obs, pattern, L, phi, work, line, effect, v):
 def _newton_step(obs, pattern, L, work, line, effect):
     """STEP = H^-1 GRADIENT with the weights in BEND; False if H is not finite."""
     gradient, step = effect[GRADIENT], effect[STEP]
-    large = work.lapack[0] != 0
-    if large and work.usable[0] == 1 and _conjugate_gradients(obs, pattern, L, work, line, effect):
+    if (
+        work.large[0] == 1
+        and work.usable[0] == 1
+        and _conjugate_gradients(obs, pattern, L, work, line, effect)
+    ):
         return True
     gram(pattern, obs.z, obs.none, line[BEND], work.A)
-    half = factorize(pattern, L, work.A, work.lapack, work.factor)
+    half = factorize(pattern, L, work.A, work.factor)
     work.usable[0] = 1 if half > -math.inf else 0
     copy(step, gradient)
     solve(pattern, work.factor, step)
@@ -294,7 +297,7 @@ def laplace(rows, prior, obs, pattern, work, penalized, theta, line, effect, v, 
     eta, ll, s, bend, turn = line[ETA], line[LL], line[SCORE], line[BEND], line[TURN]
     rows(families.FULL, eta, obs.y, obs.w, phi, ll, s, bend, turn)
     gram(pattern, obs.z, obs.none, bend, A)
-    half = factorize(pattern, L, A, work.lapack, work.factor)
+    half = factorize(pattern, L, A, work.factor)
     work.usable[0] = 1 if half > -math.inf else 0
     if not half > -math.inf:
         return -np.inf
@@ -302,7 +305,7 @@ def laplace(rows, prior, obs, pattern, work, penalized, theta, line, effect, v, 
     for r in range(n):
         value += ll[r]
 
-    invert(pattern, work.factor, work.lapack, G)
+    invert(pattern, work.factor, G)
     lever, shift, u, b = line[LEVER], line[SHIFT], effect[U], effect[B]
     levers(pattern, L, obs.z, G, lever)
     traces(pattern, L, A, G, trace)

@@ -27,7 +27,7 @@ import math
 
 import numpy as np
 
-from .. import _lapack
+from .. import _blocked
 from .._jit import kernel
 from .._linalg import cholesky, dot, solve_lower, solve_upper
 
@@ -108,15 +108,13 @@ def _clear(out):
 
 
 @kernel
-def factorize(pattern, L, A, lapack, out):
+def factorize(pattern, L, A, out):
     """Eliminate: C_i, W_i, C_r; of the border C_i^-1 L'A_ib, C_r^-1 (...), X'V^-1 X.
 
     Parameters
     ----------
     A : Parts
         As `gram` makes it.
-    lapack : ndarray of int64
-        Of `_lapack.addresses` or `_lapack.no_addresses`.
 
     Returns
     -------
@@ -194,7 +192,7 @@ def factorize(pattern, L, A, lapack, out):
                     out.border[l, m] -= own[l] * own[m]
     for s in range(pattern.component.size - 1):
         square = square_of(pattern, out.rest, s)
-        value += _lapack.cholesky(square, lapack)
+        value += _blocked.cholesky(square)
         if not value > -math.inf:
             return math.nan
         if b > 0:
@@ -351,13 +349,11 @@ def solve_border(pattern, factor, out):
 
 
 @kernel
-def invert(pattern, factor, lapack, out):
+def invert(pattern, factor, out):
     """Elements of G = (I + L'AL)^-1 on the pattern, into own, cells and rest of `out`."""
     q = pattern.own[0]
-    for i in range(out.rest.size):
-        out.rest[i] = factor.rest[i]
     for s in range(pattern.component.size - 1):
-        _lapack.invert(square_of(pattern, out.rest, s), lapack)
+        _blocked.invert(square_of(pattern, factor.rest, s), square_of(pattern, out.rest, s))
     total = np.empty(q)
     for i in range(pattern.first.size - 1):
         first, last = pattern.cell[i], pattern.cell[i + 1]

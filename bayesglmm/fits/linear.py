@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .. import _lapack
 from ..density import Data
 from ..errors import DataError
 from .boundary import restricted_inverse
@@ -22,6 +21,7 @@ from .weighted import (
     effect_variances,
 )
 
+FLATTEST = 1e-5  # least curvature in a log sd or Fisher's z: standard errors of hundreds beyond
 PERFECT_WORDS = (
     "the model fits the data without error: the residual variance goes to 0 and the likelihood has "
     "no bound; these are no estimates"
@@ -62,6 +62,8 @@ class Solution:
         Residual variance; 1 where it is not estimated.
     hessian : ndarray, shape (m + 1, m + 1)
         Minus the Hessian with respect to psi and log(s2) / 2.
+    profiled : ndarray, shape (m, m)
+        Minus the Hessian with respect to `relative`, with s2 at its maximum if it is estimated.
     gradient : ndarray, shape (m,)
         With respect to psi, at fixed beta and s2 their maxima.
     boundary : ndarray of bool, shape (m,)
@@ -82,6 +84,7 @@ class Solution:
     psi: np.ndarray
     s2: float
     hessian: np.ndarray
+    profiled: np.ndarray
     gradient: np.ndarray
     boundary: np.ndarray
     modes: np.ndarray
@@ -139,11 +142,9 @@ def solve(
     beta, inverse = np.zeros(p), np.zeros((p, p))
     modes, number = np.zeros(pattern.origin.size), np.zeros(6)
     number[0] = total - p if restricted else total
-    large = pattern.base.size >= _lapack.LARGE
     climb(
         data.prior.covariance,
         pattern,
-        _lapack.addresses() if large else _lapack.no_addresses(),
         rule,
         linear.z,
         x,
@@ -158,7 +159,9 @@ def solve(
         number,
     )
     code, s2 = float(number[5]), float(number[2])
+    profiled = hessian[:m, :m]
     if estimated and s2 > 0.0:
+        profiled = profiled - np.outer(hessian[:m, m], hessian[:m, m]) / hessian[m, m]
         psi = search.x + np.where(diagonal, 0.5 * math.log(s2), 0.0)
         # psi = relative psi + log s: the Hessian in terms of psi and log s.
         change = np.eye(m + 1)
@@ -176,6 +179,7 @@ def solve(
         psi,
         s2,
         hessian,
+        profiled,
         gradient,
         edge,
         modes / math.sqrt(s2) if s2 > 0.0 else modes,
@@ -200,11 +204,9 @@ def variances(linear: Linear, weights: np.ndarray, solution: Solution) -> np.nda
     """Conditional variances of u given the parameters, shape (effects,)."""
     pattern = linear.pattern
     out = np.zeros(pattern.origin.size)
-    large = pattern.base.size >= _lapack.LARGE
     effect_variances(
         linear.data.prior.covariance,
         pattern,
-        _lapack.addresses() if large else _lapack.no_addresses(),
         linear.z,
         np.ascontiguousarray(weights[pattern.row]),
         solution.relative,
@@ -229,6 +231,7 @@ def covariance_of(
     p, m = solution.beta.size, solution.psi.size
     d = m + 1 if estimated else m
     inner, definite = restricted_inverse(solution.hessian[:d, :d], solution.boundary, 0)
+    definite = definite and _curved(solution.profiled[~solution.boundary][:, ~solution.boundary])
     gain = 0.5 * float(solution.gradient @ inner[:m, :m] @ solution.gradient)
     if estimated:
         inner[m] *= per_scale
@@ -237,6 +240,11 @@ def covariance_of(
     covariance[:p, :p] = solution.covariance
     covariance[p:, p:] = inner
     return covariance, definite, gain
+
+
+def _curved(profiled: np.ndarray) -> bool:
+    """Whether a likelihood profiled over s2 is curved in all directions of psi, free of units."""
+    return bool(np.linalg.eigvalsh(profiled).min(initial=1.0) > FLATTEST)
 
 
 def words(solution: Solution, definite: bool) -> tuple[str, ...]:

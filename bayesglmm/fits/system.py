@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from .. import _lapack
 from .._jit import ENABLED, entry, typeof, types
 from ..density import MATRIX, VECTOR, Data, empty_data
 from . import elimination, products, traces
@@ -11,9 +10,8 @@ from .pattern import Parts, Pattern, arrange, parts, sorted_border, sorted_z
 if ENABLED:
     PATTERN_TYPE = typeof(arrange(empty_data()))
     PARTS_TYPE = typeof(parts(arrange(empty_data())))
-    ADDRESSES = types.int64[::1]
 else:
-    PATTERN_TYPE = PARTS_TYPE = ADDRESSES = None
+    PATTERN_TYPE = PARTS_TYPE = None
 
 
 @entry(lambda: types.void(PATTERN_TYPE, MATRIX, MATRIX, VECTOR, PARTS_TYPE))
@@ -22,10 +20,10 @@ def gram(pattern, z, x, w, out):
     elimination.gram(pattern, z, x, w, out)
 
 
-@entry(lambda: types.float64(PATTERN_TYPE, MATRIX, PARTS_TYPE, ADDRESSES, PARTS_TYPE))
-def factorize(pattern, L, A, lapack, out):
+@entry(lambda: types.float64(PATTERN_TYPE, MATRIX, PARTS_TYPE, PARTS_TYPE))
+def factorize(pattern, L, A, out):
     """See `elimination.factorize`."""
-    return elimination.factorize(pattern, L, A, lapack, out)
+    return elimination.factorize(pattern, L, A, out)
 
 
 @entry(lambda: types.void(PATTERN_TYPE, PARTS_TYPE, VECTOR))
@@ -40,10 +38,10 @@ def solve_border(pattern, factor, out):
     elimination.solve_border(pattern, factor, out)
 
 
-@entry(lambda: types.void(PATTERN_TYPE, PARTS_TYPE, ADDRESSES, PARTS_TYPE))
-def invert(pattern, factor, lapack, out):
+@entry(lambda: types.void(PATTERN_TYPE, PARTS_TYPE, PARTS_TYPE))
+def invert(pattern, factor, out):
     """See `elimination.invert`."""
-    elimination.invert(pattern, factor, lapack, out)
+    elimination.invert(pattern, factor, out)
 
 
 @entry(lambda: types.void(PATTERN_TYPE, MATRIX, MATRIX, PARTS_TYPE, VECTOR))
@@ -109,8 +107,6 @@ class System:
         self.factor: Parts = parts(self.pattern, b)
         self.G: Parts | None = None
         self.Y: Parts | None = None
-        large = np.diff(self.pattern.component).max(initial=0) >= _lapack.LARGE
-        self.lapack = _lapack.addresses() if large else _lapack.no_addresses()
         self.half_log_det = np.nan
         self.L = np.zeros((data.factor.size, data.factor.size))
 
@@ -126,7 +122,7 @@ class System:
         """Eliminate at L (Q, Q); half the log determinant, nan if it fails."""
         order = self.pattern.z_order
         self.L = np.ascontiguousarray(L[np.ix_(order, order)])
-        self.half_log_det = factorize(self.pattern, self.L, self.A, self.lapack, self.factor)
+        self.half_log_det = factorize(self.pattern, self.L, self.A, self.factor)
         return self.half_log_det
 
     @property
@@ -164,7 +160,7 @@ class System:
     def invert(self) -> Parts:
         """Elements of (I + L'AL)^-1 on the pattern, in its order."""
         self.G = self.G or parts(self.pattern)
-        invert(self.pattern, self.factor, self.lapack, self.G)
+        invert(self.pattern, self.factor, self.G)
         return self.G
 
     def levers(self) -> np.ndarray:

@@ -26,7 +26,7 @@ from .boundary import ONE
 from .elimination import factorize, gram, invert, reorder, solve_border
 from .optimizer import SEARCH_TYPE, SEARCHING, STATE, STOPPED, advance
 from .pattern import Parts
-from .system import ADDRESSES, PATTERN_TYPE
+from .system import PATTERN_TYPE
 from .traces import border_slope, remainder, traces, variances
 
 RESTRICTED, PROFILED, MOMENTS = 0, 1, 2  # of rule: REML; s2 estimated; start found from moments
@@ -116,7 +116,7 @@ def _independent(border, p):
 
 
 @kernel
-def evaluate(cov, pattern, lapack, rule, s2, psi, A, F, G, D, gradient, beta, inverse, number):
+def evaluate(cov, pattern, rule, s2, psi, A, F, G, D, gradient, beta, inverse, number):
     """Log-likelihood at psi, -inf where it has none; `s2` 0: at its maximum.
 
     F receives the factors, G the inverse and H^-1 L'A_b, D what `traces.border_slope` needs,
@@ -126,7 +126,7 @@ def evaluate(cov, pattern, lapack, rule, s2, psi, A, F, G, D, gradient, beta, in
     own, L = np.zeros((Q, Q)), np.empty((Q, Q))
     covariance.fill_L(cov, psi, own)
     reorder(pattern, own, L)
-    half = factorize(pattern, L, A, lapack, F)
+    half = factorize(pattern, L, A, F)
     half_x, rss = _coefficients(F.border, beta, inverse)
     number[RSS] = rss
     if rule[PROFILED] == 1 and not rss > NO_RESIDUAL * number[FIRST_RSS]:
@@ -143,7 +143,7 @@ def evaluate(cov, pattern, lapack, rule, s2, psi, A, F, G, D, gradient, beta, in
     if gradient.size > 0:
         solve_border(pattern, F, G)
         remainder(pattern, L, A, G, D)
-        invert(pattern, F, lapack, G)
+        invert(pattern, F, G)
         slope = np.empty((Q, Q))
         traces(pattern, L, A, G, slope)
         for k in range(Q):
@@ -234,7 +234,7 @@ def _first_guess(cov, pattern, A, s2, profiled, search):
 
 
 @kernel
-def _set_zeros(cov, pattern, lapack, rule, A, F, G, D, psi, value, beta, inverse, zero, number):
+def _set_zeros(cov, pattern, rule, A, F, G, D, psi, value, beta, inverse, zero, number):
     """Put sds to 0 where that is no worse; returns the value."""
     none = np.empty(0)
     trial = psi.copy()
@@ -242,7 +242,7 @@ def _set_zeros(cov, pattern, lapack, rule, A, F, G, D, psi, value, beta, inverse
         if cov.row[e] == cov.col[e] and math.exp(psi[e]) < NEAR_ZERO:
             trial[e] = ZERO_LOG
             other = evaluate(
-                cov, pattern, lapack, rule, 0.0, trial, A, F, G, D, none, beta, inverse, number
+                cov, pattern, rule, 0.0, trial, A, F, G, D, none, beta, inverse, number
             )
             if other >= value - SAME:
                 psi[e], value, zero[e] = ZERO_LOG, other, 1
@@ -261,7 +261,6 @@ else:
     lambda: types.void(
         COVARIANCE_TYPE,
         PATTERN_TYPE,
-        ADDRESSES,
         INTEGERS,
         MATRIX,
         MATRIX,
@@ -279,7 +278,6 @@ else:
 def climb(
     cov,
     pattern,
-    lapack,
     rule,
     z,
     x,
@@ -347,7 +345,6 @@ def climb(
         value = evaluate(
             cov,
             pattern,
-            lapack,
             rule,
             0.0,
             search.trial,
@@ -371,9 +368,7 @@ def climb(
     if number[CODE] == PERFECT:
         fresh = False
     else:
-        value = _set_zeros(
-            cov, pattern, lapack, rule, A, F, G, D, psi, value, beta, inverse, zero, number
-        )
+        value = _set_zeros(cov, pattern, rule, A, F, G, D, psi, value, beta, inverse, zero, number)
         for e in range(m):
             # Where a correlation is 1, its coordinate is no more determined.
             beyond = cov.row[e] != cov.col[e] and abs(psi[e]) > ONE
@@ -381,20 +376,16 @@ def climb(
             zero[e] = 1 if beyond else zero[e]
     code = number[CODE]
     if not fresh:
-        value = evaluate(
-            cov, pattern, lapack, rule, 0.0, psi, A, F, G, D, gradient, beta, inverse, number
-        )
+        value = evaluate(cov, pattern, rule, 0.0, psi, A, F, G, D, gradient, beta, inverse, number)
     rss, s2 = number[RSS], number[S2]
     number[VALUE] = value
     if value > -math.inf:
-        _curvature(
-            cov, pattern, lapack, rule, s2, psi, A, F, G, D, zero, search.inverse, number, hessian
-        )
+        _curvature(cov, pattern, rule, s2, psi, A, F, G, D, zero, search.inverse, number, hessian)
         if _newton_step(rule, hessian, gradient, zero, search.trial):
             for e in range(m):
                 psi[e] += search.trial[e]
         number[VALUE] = evaluate(
-            cov, pattern, lapack, rule, 0.0, psi, A, F, G, D, gradient, beta, inverse, number
+            cov, pattern, rule, 0.0, psi, A, F, G, D, gradient, beta, inverse, number
         )
         rss, s2 = number[RSS], number[S2]
         _modes(pattern, p, beta, G, modes)
@@ -423,9 +414,7 @@ def _modes(pattern, p, beta, G, modes):
 
 
 @kernel
-def _curvature(
-    cov, pattern, lapack, rule, s2, psi, A, F, G, D, zero, guess, number, hessian
-):
+def _curvature(cov, pattern, rule, s2, psi, A, F, G, D, zero, guess, number, hessian):
     """Minus the Hessian in (psi, log(s2) / 2); G, D and RSS must be those of psi."""
     m, p, Q = psi.size, A.border.shape[0] - 1, pattern.z_order.size
     beta, inverse = np.empty(p), np.empty((p, p))
@@ -448,9 +437,9 @@ def _curvature(
             continue
         step = STEP * math.sqrt(min(max(guess[e, e], 1e-12), 1.0))
         trial[e] = psi[e] + step
-        evaluate(cov, pattern, lapack, rule, s2, trial, A, F, G, D, up, beta, inverse, number)
+        evaluate(cov, pattern, rule, s2, trial, A, F, G, D, up, beta, inverse, number)
         trial[e] = psi[e] - step
-        evaluate(cov, pattern, lapack, rule, s2, trial, A, F, G, D, down, beta, inverse, number)
+        evaluate(cov, pattern, rule, s2, trial, A, F, G, D, down, beta, inverse, number)
         trial[e] = psi[e]
         for j in range(m):
             hessian[e, j] = (down[j] - up[j]) / (2.0 * step)
@@ -485,12 +474,8 @@ def _newton_step(rule, hessian, gradient, zero, step):
     return gain < LAST_GAIN and largest < LAST_STEP
 
 
-@entry(
-    lambda: types.void(
-        COVARIANCE_TYPE, PATTERN_TYPE, ADDRESSES, MATRIX, VECTOR, VECTOR, VECTOR
-    )
-)
-def effect_variances(cov, pattern, lapack, z, w, psi, out):
+@entry(lambda: types.void(COVARIANCE_TYPE, PATTERN_TYPE, MATRIX, VECTOR, VECTOR, VECTOR))
+def effect_variances(cov, pattern, z, w, psi, out):
     """Diagonal of L (I + L'AL)^-1 L' in the order of the model: variances of u, over s2."""
     Q = pattern.z_order.size
     own, L = np.zeros((Q, Q)), np.empty((Q, Q))
@@ -498,8 +483,8 @@ def effect_variances(cov, pattern, lapack, z, w, psi, out):
     reorder(pattern, own, L)
     A, F = new_parts(pattern, 0), new_parts(pattern, 0)
     gram(pattern, z, np.empty((w.size, 0)), w, A)
-    factorize(pattern, L, A, lapack, F)
-    invert(pattern, F, lapack, A)
+    factorize(pattern, L, A, F)
+    invert(pattern, F, A)
     found = np.empty(out.size)
     variances(pattern, L, A, found)
     for i in range(out.size):
