@@ -3,6 +3,8 @@
 import math
 from typing import TYPE_CHECKING
 
+from . import wald
+
 if TYPE_CHECKING:
     from .likelihood_fit import Fit
 
@@ -17,17 +19,17 @@ TITLES = {
 }
 
 
-def fit(fit: "Fit") -> str:
-    """Return the text of ``print(fit)``."""
+def fit(fit: "Fit", level: float = 0.95) -> str:
+    """Return the text of ``print(fit)``, with limits of the given level."""
     model, names = fit.model, fit.model.names
     state = "converged" if fit.converged else "NOT CONVERGED"
     title = TITLES[fit.method].format(nodes=fit.nodes)
-    table = fit.table()
+    table = fit.table(level)
     parts = [
         f"{model.design.formula}   [{model.family.name}, {model.family.link} link]",
         f"{title[0].upper()}{title[1:]}: {state}\n{_criteria(fit)}",
     ]
-    rest = {"estimate", "se", "2.5%", "97.5%"}
+    rest = {"estimate", "se", *wald.percentages(level)}
     for heading, rows, columns in (
         ("Fixed effects", names.fixed, set(table.columns)),
         (

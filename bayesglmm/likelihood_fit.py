@@ -306,9 +306,10 @@ class Fit(Derived):
 
         return type3.tests(self).frame()
 
-    def table(self) -> Table:
-        """Estimates with standard errors, tests and limits."""
-        lower, upper = wald.limits(self, 0.95)
+    def table(self, level: float = 0.95) -> Table:
+        """Estimates with standard errors, tests and Wald limits."""
+        lower, upper = wald.limits(self, level)
+        low, high = wald.percentages(level)
         p = len(self.model.names.fixed)
         columns = {"estimate": self.estimate, "se": self.se}
         rest = np.full(len(self.names) - p, np.nan)
@@ -316,19 +317,19 @@ class Fit(Derived):
             columns["df"] = np.concatenate([self.df, rest])
         columns["z" if self.denominator is None else "t"] = np.concatenate([self.statistic, rest])
         columns["p"] = np.concatenate([self.p_value, rest])
-        columns |= {"2.5%": lower, "97.5%": upper}
+        columns |= {low: lower, high: upper}
         inverse = self.model.names.inverse
         if inverse:
             i = self.names.index(self.model.names.dispersion[0])
             x = self.estimate[i]
             own = {"estimate": 1.0 / x, "se": self.se[i] / x**2}
-            own |= {"2.5%": 1.0 / upper[i], "97.5%": 1.0 / lower[i]}
+            own |= {low: 1.0 / upper[i], high: 1.0 / lower[i]}
             columns = {k: np.append(v, own.get(k, np.nan)) for k, v in columns.items()}
         return Table((*self.names, *inverse), columns)
 
-    def summary(self) -> "pandas.DataFrame":
+    def summary(self, level: float = 0.95) -> "pandas.DataFrame":
         """Return `table` as a data frame, a row for each parameter."""
-        return self.table().frame()
+        return self.table(level).frame()
 
     def anova(self, *others: "Fit", **options: Any) -> Any:
         """Likelihood-ratio tests against other fits; alone, `type3`. See `bayesglmm.anova`."""
