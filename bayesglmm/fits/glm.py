@@ -30,6 +30,7 @@ class Likelihood:
         self.rows(mode, eta, self.obs.y, self.obs.w, phi, self.a, self.b, self.c, self.d)
 
     def __call__(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        """Value and gradient."""
         self._evaluate(families.GRADIENT, theta)
         last = [[self.c.sum()]] if self.with_phi else []
         return float(self.a.sum()), np.concatenate([self.obs.X @ self.b, *last])
