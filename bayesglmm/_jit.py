@@ -10,12 +10,11 @@ These decorators cover everything that is compiled:
   at the first call and never at import, cached under a folder named by a hash of the sources.
 
 Only entry points are cached: numba does not notice an edited callee in another file, and an index
-of a generic function is poisoned by a user's class. A folder named by the hash of all sources cures
-the first, fixed signatures the second.
+of a generic function is poisoned by a user's class. A folder named by the hash of all sources that
+the code can come from (`_sources`) cures the first, fixed signatures the second.
 """
 
 import contextlib
-import hashlib
 import os
 import shutil
 import stat
@@ -24,7 +23,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,7 @@ import numba.extending
 from numba.core.compiler_lock import global_compiler_lock
 
 from ._linking import compiling
+from ._sources import LENGTH, fingerprint
 
 __all__ = [
     "bare",
@@ -124,24 +124,35 @@ def pointer_type(signature: Any) -> Any:
     return types.FunctionType(signature)
 
 
-@lru_cache(maxsize=1)
-def cache_folder() -> str | None:
-    """Private folder of this version's compiled code, or None if no folder can be written.
+@cache
+def cache_folder(module: str) -> str | None:
+    """Private folder of a module's compiled code as its sources are now; None if there is none.
 
     The environment variable ``BAYESGLMM_CACHE_DIR`` moves it; set to ``off`` it disables caching.
     """
+    base = _base_folder()
+    if base is None:
+        return None
+    settings = f"numba {numba.__version__}", f"bounds {config.BOUNDSCHECK}"
+    folder = base / fingerprint(module, *settings)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    os.utime(folder)
+    return str(folder)
+
+
+@lru_cache(maxsize=1)
+def _base_folder() -> Path | None:
     asked = os.environ.get("BAYESGLMM_CACHE_DIR", "")
     if asked.lower() == "off":
         return None
     home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    base = Path(asked or os.path.join(home, "bayesglmm"))
-    folder = base / _fingerprint()
+    base = Path(asked or os.path.join(home, "bayesglmm")) / "compiled"
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not _is_private(folder):
+        base.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not _is_private(base):
             # numba's cache files are pickles: a folder that others can write to is a way in.
-            raise PermissionError(f"{folder} can be written by other users")
-        probe = folder / f".probe-{os.getpid()}"
+            raise PermissionError(f"{base} can be written by other users")
+        probe = base / f".probe-{os.getpid()}"
         probe.touch()
         probe.unlink()
     except OSError as reason:
@@ -152,9 +163,8 @@ def cache_folder() -> str | None:
             stacklevel=2,
         )
         return None
-    os.utime(folder)
-    _prune(base, keep=folder.name)
-    return str(folder)
+    _prune(base)
+    return base
 
 
 def _is_private(folder: Path) -> bool:
@@ -163,20 +173,10 @@ def _is_private(folder: Path) -> bool:
     return mine and not info.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
-def _fingerprint() -> str:
-    digest = hashlib.sha256(f"numba {numba.__version__} bounds {config.BOUNDSCHECK}".encode())
-    package = Path(__file__).parent
-    for path in sorted(package.rglob("*.py")):
-        digest.update(path.relative_to(package).as_posix().encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:20]
-
-
-def _prune(base: Path, keep: str) -> None:
+def _prune(base: Path) -> None:
     oldest = time.time() - STALE_SECONDS
     for folder in base.iterdir():
-        # Only folders that look like ours: BAYESGLMM_CACHE_DIR may name a shared parent.
-        if folder.name != keep and len(folder.name) == 20 and folder.is_dir():
+        if len(folder.name) == LENGTH and folder.is_dir():
             try:
                 if folder.stat().st_mtime < oldest:
                     shutil.rmtree(folder)
@@ -184,7 +184,9 @@ def _prune(base: Path, keep: str) -> None:
                 continue  # another process is at it
 
 
-def entry(signature: Any, *, cache: bool = True) -> Callable[[Callable[..., Any]], Any]:
+def entry(
+    signature: Any, *, cache: bool = True, also: str = ""
+) -> Callable[[Callable[..., Any]], Any]:
     """Make an entry point: one signature, compiled and cached at the first call.
 
     Parameters
@@ -211,6 +213,11 @@ class _Entry:
         self._elsewhere: subprocess.Popen[bytes] | None = None
 
     @property
+    def folder(self) -> str | None:
+        """Where the compiled code is cached."""
+        return cache_folder(self.python.__module__) if self.cache else None
+
+    @property
     def compiled(self) -> Any:
         """The dispatcher, ready to be called or passed as a pointer."""
         if self._compiled is None:
@@ -218,7 +225,7 @@ class _Entry:
                 # Whatever came of it: what is not in the cache now is compiled here.
                 self._elsewhere.wait()
                 self._elsewhere = None
-            self._compiled = _compile(self.python, self.signature, self.cache)
+            self._compiled = _compile(self.python, self.signature, self.folder)
         return self._compiled
 
     def compile_elsewhere(self) -> None:
@@ -226,7 +233,7 @@ class _Entry:
 
         The first use of the entry point waits for it.
         """
-        folder = cache_folder() if self.cache else None
+        folder = self.folder
         started = self._compiled is not None or self._elsewhere is not None
         if folder is None or started or (os.cpu_count() or 1) < 2 or not sys.executable:
             return
@@ -251,9 +258,8 @@ class _Entry:
         return self.compiled(*[pointer(a) for a in args])
 
 
-def _compile(function: Callable[..., Any], signature: Any, cache: bool) -> Any:
+def _compile(function: Callable[..., Any], signature: Any, folder: str | None) -> Any:
     signature = signature() if callable(signature) else signature
-    folder = cache_folder() if cache else None
     try:
         return _dispatcher(function, signature, folder)
     except (OSError, EOFError, ValueError, AttributeError, ImportError) as reason:
