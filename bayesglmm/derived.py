@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .effect_curve import EffectCurve
+    from .marginal import Marginal
     from .model import Model
     from .quantities import Quantities
 
@@ -84,3 +85,23 @@ class Derived:
         from .effect_curve import effect_of
 
         return effect_of(self, of, **options)
+
+    def marginal(self, **limits: Any) -> "Marginal":
+        """Marginal (population-averaged) coefficients; see `marginal.coefficients`."""
+        from .marginal import coefficients
+
+        return coefficients(self, **limits)
+
+    def marginal_means(self, newdata: Any = None, **options: Any) -> "Quantities":
+        """Means of the response over the population of groups; see `marginal.means`.
+
+        Parameters
+        ----------
+        newdata : data frame or mapping
+            Rows with the predictors; groups are not needed. The rows of the data if not given.
+        kind : {"mean", "variance"}
+            The mean, or the variance of a response over the population.
+        """
+        from .marginal import means
+
+        return means(self, newdata, **options)
