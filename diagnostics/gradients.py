@@ -79,7 +79,7 @@ def frame(family: str) -> dict[str, np.ndarray]:
         "bernoulli": rng.random(n) < 0.5 + 0.2 * np.tanh(eta),
         "binomial": rng.binomial(size, 0.5 + 0.2 * np.tanh(eta)),
         "poisson": rng.poisson(6.0 + eta),
-        "negative_binomial": rng.negative_binomial(3.0, 3.0 / (9.0 + eta)),
+        "negative_binomial": rng.negative_binomial(20.0, 20.0 / (45.0 + eta)),
         "gamma": rng.gamma(4.0, (1.0 + 0.2 * np.tanh(eta)) / 4.0),
     }[family]
     weight = rng.integers(1, 4, size=n).astype(float)
