@@ -3,11 +3,15 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from ml_references import CASES
 from scipy import optimize
 
-from bayesglmm.fits import laplace, mode, profile
+import bayesglmm as bg
+from bayesglmm import profiles
+from bayesglmm.covariance import factors
+from bayesglmm.fits import mode, profile
 
 Z = 1.959963984540054
 CLOSED = 1e-6  # of a standard error
@@ -304,49 +308,190 @@ LME4 = {
 MAX_SHARE = 1e-3  # of an interval's length
 
 
-def every_limit(made, outcome, objective):
-    """Limits of all rows of the table, on the user's scale."""
-    data, start = made.problem.data, made.problem.start
-    p, d = data.obs.X.shape[0], outcome.theta.size
-    longest = mode.longest_steps(data, start)
-    slopes = made.to_user(np.eye(d), np.zeros((d, outcome.modes.size)))["beta"]
-    found = {}
-    for j, name in enumerate(made.names.fixed):
-        found[name] = profile.limits(
-            objective, outcome.theta, outcome.covariance, slopes[:, j], longest, Z
-        )[:2]
-    sds, cors = iter(made.names.sd), iter(made.names.cor)
-    for e, (k, l) in enumerate(
-        zip(data.prior.covariance.row, data.prior.covariance.col, strict=True)
-    ):
-        bounds = (math.log(1e-3 * start.spread), math.inf) if k == l else (-6.0, 6.0)
-        ends = profile.limits(
-            objective, outcome.theta, outcome.covariance, np.eye(d)[p + e], longest, Z, *bounds
-        )
-        if k == l:
-            found[next(sds)] = tuple(math.exp(x) / made.z_scale[k] for x in ends[:2])
-        else:
-            found[next(cors)] = tuple(math.tanh(x) for x in ends[:2])
-    if made.family.dispersion:
-        ends = profile.limits(
-            objective, outcome.theta, outcome.covariance, np.eye(d)[-1], longest, Z
-        )
-        found[made.family.dispersion] = tuple(math.exp(x) for x in ends[:2])
-    return found
-
-
 @pytest.mark.reference
 @pytest.mark.parametrize("name", LME4)
-def test_limits_of_lme4(name):
-    made = CASES[name].model()
-    problem = made.problem
-    outcome = laplace.fit(problem.rows, problem.data, problem.start)
-    objective = Counted(mode.Objective(problem.rows, problem.data, False))
-    objective(outcome.theta)
-    found = every_limit(made, outcome, objective)
-    assert found.keys() == LME4[name].keys()
+def test_limits_of_lme4(name, monkeypatch):
+    calls = []
+    at = mode.Objective.at
+    monkeypatch.setattr(mode.Objective, "at", lambda self, x: calls.append(len(x)) or at(self, x))
+    made = CASES[name].model().fit("laplace")
+    calls.clear()
+    found = made.confint(method="profile")
+    assert set(found.index) == LME4[name].keys()
     for row, (lower, upper) in LME4[name].items():
-        off = np.abs(np.array(found[row]) - [lower, upper]).max()
+        off = np.abs(found.loc[row].to_numpy() - [lower, upper]).max()
         assert off < MAX_SHARE * (upper - lower), row
-    # lme4's own way there takes hundreds of evaluations a parameter.
-    assert objective.calls < 100 * len(found)
+    # lme4 takes some hundred evaluations of the deviance a parameter, without gradients.
+    assert sum(calls) < 100 * len(found)
+
+
+def small(right: str = "x + (x + w|g)", family: str = "gaussian"):
+    rng = np.random.default_rng(5)
+    n, J = 180, 15
+    g = np.arange(n) % J
+    frame = pd.DataFrame({"g": g, "h": np.arange(n) // 30, "x": rng.normal(size=n)})
+    frame["w"] = rng.normal(size=n)
+    u = rng.normal(size=(J, 3)) @ np.array([[0.9, 0.3, 0.2], [0.0, 0.7, -0.3], [0.0, 0.0, 0.6]])
+    eta = 1.0 + 0.5 * frame.x + u[g, 0] + u[g, 1] * frame.x + u[g, 2] * frame.w
+    frame["y"] = eta + rng.normal(size=n) if family == "gaussian" else rng.poisson(np.exp(eta / 3))
+    return bg.glmm(f"y ~ {right}", frame, family)
+
+
+def dense(made, restricted: bool):
+    """Log-likelihood of a linear mixed model at psi and log sigma, group by group.
+
+    Coefficients at their best, or integrated out.
+    """
+    data = made.problem.data
+    order, J = np.argsort(data.level[0], kind="stable"), int(data.levels[0])
+    X = data.obs.X.T[order].reshape(J, -1, data.obs.X.shape[0])
+    Z = data.obs.Z.T[order].reshape(J, -1, data.obs.Z.shape[0])
+    y = data.obs.y[order].reshape(J, -1, 1)
+
+    def value(theta):
+        B = Z @ factors(data.prior.covariance, theta[:-1])
+        V = np.exp(2.0 * theta[-1]) * np.eye(y.shape[1]) + B @ np.swapaxes(B, 1, 2)
+        half = np.linalg.cholesky(V)
+        x = np.linalg.solve(half, X).reshape(y.size, -1)
+        e = np.linalg.solve(half, y).ravel()
+        rest = e - x @ np.linalg.lstsq(x, e, rcond=None)[0]
+        total = -np.log(np.diagonal(half, axis1=1, axis2=2)).sum() - 0.5 * rest @ rest
+        return total - 0.5 * np.linalg.slogdet(x.T @ x)[1] * restricted
+
+    return value
+
+
+def drop_at(value, best: float, theta: np.ndarray, function, end: float) -> float:
+    """Signed root where `function` of theta is `end`, by a constrained optimizer."""
+    found = optimize.minimize(
+        lambda x: -value(x),
+        theta,
+        method="SLSQP",
+        constraints={"type": "eq", "fun": lambda x: function(x) - end},
+        options={"ftol": 1e-12, "maxiter": 300},
+    )
+    return math.sqrt(2.0 * (best + found.fun))
+
+
+@pytest.mark.parametrize("method", ["reml", "ml"])
+def test_variances_of_linear_models_against_dense_algebra(method):
+    made = small("x + (x|g)").fit(method)
+    model, data = made.model, made.model.problem.data
+    value = dense(model, method == "reml")
+    theta = made.outcome.theta[data.obs.X.shape[0] :]
+    best, table = value(theta), made.confint(method="profile")
+    assert all(np.isfinite(table.to_numpy().ravel()))
+    assert (method == "ml") == ("x" in table.index)
+    cov = data.prior.covariance
+    for name, e, back in [
+        (model.names.sd[0], 0, lambda v: math.log(v * model.z_scale[0])),
+        (model.names.cor[0], 1, math.atanh),
+        (model.names.sd[1], 2, lambda v: math.log(v * model.z_scale[1])),
+        ("sigma", 3, math.log),
+    ]:
+        assert e == 3 or (cov.row[e] == cov.col[e]) == name.startswith("sd")
+        for end in table.loc[name]:
+            zeta = drop_at(value, best, theta, lambda x, e=e: x[e], back(end))
+            assert abs(zeta - Z) < 2e-3, name
+
+
+def test_restricted_likelihood_from_the_full_one():
+    made = small("x + w + (x|g)")
+    problem = made.problem
+    p = problem.data.obs.X.shape[0]
+    known = dense(made, True)
+    fitted = made.fit("reml")
+    full = mode.Objective(problem.rows, problem.data, False)
+    restricted = profile.Restricted(full, fitted.outcome.theta[:p])
+    theta = fitted.outcome.theta[p:]
+    value, gradient = restricted(theta)
+    assert abs(value - fitted.outcome.loglik) < 1e-8 * abs(value)
+    assert np.abs(gradient).max() < 1e-5
+    moved = theta + [0.2, -0.1, 0.1, 0.05]
+    _, gradient = restricted(moved)
+    _, differences = with_differences(known)(moved)
+    np.testing.assert_allclose(gradient, differences, rtol=1e-6, atol=1e-6)
+    # Wherever the coefficients are thought to be.
+    far = profile.Restricted(full, fitted.outcome.theta[:p] + 3.0)
+    assert abs(far(moved)[0] - restricted(moved)[0]) < 1e-9 * abs(value)
+
+
+def test_every_correlation_of_three_effects():
+    made = small().fit("ml")
+    data = made.model.problem.data
+    p = data.obs.X.shape[0]
+    value, theta = dense(made.model, False), made.outcome.theta[p:]
+    table = made.confint(method="profile", names=made.model.names.cor)
+    assert tuple(table.index) == made.model.names.cor
+
+    def correlation(x, k, l):
+        L = factors(data.prior.covariance, x[:-1])
+        rows = L / np.linalg.norm(L, axis=1)[:, None]
+        return float(rows[k] @ rows[l])
+
+    for name, (k, l) in zip(made.model.names.cor, [(1, 0), (2, 0), (2, 1)], strict=True):
+        for end in table.loc[name]:
+            assert abs(end) < 0.999
+            zeta = drop_at(
+                value, value(theta), theta, lambda x, k=k, l=l: correlation(x, k, l), end
+            )
+            assert abs(zeta - Z) < 2e-3, name
+
+
+def test_profiles_by_quadrature():
+    made = small("x + (1|g)", "poisson")
+    one, laplace = made.fit("aghq", nodes=1), made.fit("laplace")
+    np.testing.assert_allclose(
+        one.confint(method="profile"), laplace.confint(method="profile"), atol=1e-5
+    )
+    many = made.fit("aghq", nodes=15)
+    off = many.confint(method="profile") - laplace.confint(method="profile")
+    assert 1e-5 < np.abs(off.to_numpy()).max() < 0.1
+
+
+def test_generalized_linear_models():
+    made = small("x + w", "poisson").fit("glm")
+    table = made.confint(method="profile")
+    X, y = made.model.design.X, made.model.design.response.y
+    for j, name in enumerate(made.names):
+        for end in table.loc[name]:
+            free = np.delete(X, j, axis=1)
+            fixed = X[:, j] * end
+
+            def negative(b, free=free, fixed=fixed):
+                eta = fixed + free @ b
+                return -(y @ eta - np.exp(eta).sum())
+
+            best = -(y @ (X @ made.beta) - np.exp(X @ made.beta).sum())
+            lowest = optimize.minimize(negative, np.delete(made.beta, j), tol=1e-12).fun
+            assert abs(math.sqrt(2.0 * (lowest - best)) - Z) < 1e-4
+
+
+def test_an_sd_of_zero_has_an_upper_limit_only():
+    frame = pd.DataFrame({"g": np.repeat(np.arange(30), 4), "y": [0, 1, 0, 1] * 30})
+    table = bg.glmm("y ~ 1 + (1|g)", frame, "bernoulli").fit().confint(method="profile")
+    lower, upper = table.loc["sd(Intercept|g)"]
+    assert lower == 0.0 and 0.01 < upper < 1.0
+    narrow = bg.glmm("y ~ 1 + (1|g)", frame, "bernoulli").fit().confint(0.5, "profile")
+    assert list(narrow.columns) == ["25%", "75%"]
+    assert narrow.loc["sd(Intercept|g)"].iloc[1] < upper
+
+
+def test_what_has_no_profile_is_refused():
+    made = small("x + (1|g)")
+    with pytest.raises(bg.DataError, match="'x'.*'ml'"):
+        made.fit("reml").confint(method="profile", names=["x"])
+    with pytest.raises(bg.DataError, match="no row 'z'"):
+        made.fit("ml").confint(method="profile", names=["z"])
+    with pytest.raises(bg.DataError, match="wald"):
+        made.fit("rspl").confint(method="profile")
+
+
+def test_curve_on_the_users_scale():
+    made = small("x + (1|g)").fit("ml")
+    name = "sd(Intercept|g)"
+    found = profiles.curve(made, name)
+    ends = made.confint(method="profile", names=[name]).loc[name]
+    np.testing.assert_allclose(np.interp([-Z, Z], found.zeta, found.value), ends, rtol=0.02)
+    chords = np.diff(found.zeta) / np.diff(found.value)
+    np.testing.assert_allclose(0.5 * (found.slope[1:] + found.slope[:-1]), chords, rtol=0.01)
