@@ -62,6 +62,8 @@ def largest_factor(data: Data) -> int:
 
 def arrange(data: Data) -> Pattern:
     """Order rows and effects for elimination, in time linear but for sorting."""
+    if data.levels.size == 1:
+        return _single(data)
     eliminated = largest_factor(data)
     n = data.obs.y.size
     if eliminated < 0:
@@ -132,6 +134,32 @@ def arrange(data: Data) -> Pattern:
         base.astype(np.int64),
         component.astype(np.int64),
         square.astype(np.int64),
+        np.array([own]),
+    )
+
+
+def _single(data: Data) -> Pattern:
+    """The pattern of one factor: what `arrange` would find, without the search for cells."""
+    own, J = data.factor.size, int(data.levels[0])
+    index = data.level[0]
+    none, start = np.zeros(0, dtype=np.int64), np.zeros(1, dtype=np.int64)
+    first = np.zeros(J + 1, dtype=np.int64)
+    np.cumsum(np.bincount(index, minlength=J), out=first[1:])
+    empty = np.zeros((index.size, 0), dtype=np.int32)
+    return Pattern(
+        np.arange(own),
+        np.full(own, own),
+        (np.arange(J)[:, None] + data.effect).ravel(),
+        np.argsort(index, kind="stable"),
+        first,
+        np.zeros(J + 1, dtype=np.int64),
+        np.zeros(0, dtype=np.int32),
+        empty,
+        empty,
+        none,
+        none,
+        start,
+        start,
         np.array([own]),
     )
 
