@@ -40,8 +40,9 @@ def fit(
     TypeError
         For an argument that does not exist, with the close ones.
     """
-    allowed = [name for name in inspect.signature(fit).parameters if name != "unknown"]
-    checks.unknown_keywords("fit", unknown, allowed[1:])
+    if unknown:
+        allowed = [name for name in inspect.signature(fit).parameters if name != "unknown"]
+        checks.unknown_keywords("fit", unknown, allowed[1:])
     if method not in METHODS:
         raise DataError(f"method {method!r} does not exist; there are {', '.join(METHODS)}")
     _belongs("nodes", nodes, method, ("aghq",))
