@@ -13,6 +13,7 @@ from . import comparison_flags, wald
 from .errors import DataError
 from .likelihood_fit import Fit
 from .posterior import Posterior, groups
+from .tables import Table, frame_of
 from .wording import counted
 
 if TYPE_CHECKING:
@@ -108,8 +109,6 @@ class Comparison:
             ``difference`` from the first result in its sds, and ``flag``: the kinds of flags that
             name the parameter and the method.
         """
-        import pandas
-
         low, high = wald.percentages(self.level)
         marks: dict[tuple[str, str], list[str]] = {}
         for flag in self.flags:
@@ -133,14 +132,12 @@ class Comparison:
                         "flag": ", ".join(marks.get((row, column.name), [])),
                     }
                 )
-        return pandas.DataFrame(made)
+        return frame_of(made)
 
     def table(self) -> "pandas.DataFrame":
         """One row for each parameter; columns (method, quantity)."""
-        import pandas
-
         low, high = wald.percentages(self.level)
-        parts = {}
+        parts: dict[Any, np.ndarray] = {}
         for j, column in enumerate(self.columns):
             parts[column.name, "estimate"] = column.estimate
             parts[column.name, "se"] = column.se
@@ -148,7 +145,7 @@ class Comparison:
             parts[column.name, high] = column.upper
             if j:
                 parts[column.name, "difference"] = self.difference[:, j]
-        return pandas.DataFrame(parts, index=list(self.rows))
+        return Table(self.rows, parts).frame()
 
     def records(self) -> dict[str, Any]:
         """Return what JSON can hold: rows as in `frame`, and the flags."""

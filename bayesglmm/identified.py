@@ -21,7 +21,6 @@ PRIOR = "a proper prior gives an answer: model.sample()"
 NEARLY_DEPENDENT = 1e-6  # least eigenvalue of the columns' correlations that needs no closer look
 NEARLY_PERFECT = 1e-8  # share of the response's variance left over that needs no closer look
 LARGE_SE = 5.0  # of a column of unit spread, on the scale of eta: the data say nothing
-LARGE_SD = 5.0  # of effects on a 0/1 response
 ZERO_SIGMA = 1e-6  # of the response's sd
 SHOWN = 6  # columns named in one sentence
 NO_MAXIMUM = "so it has no maximum and these are no estimates"
@@ -132,7 +131,7 @@ def _unbounded(model: "Model", outcome: "Outcome") -> tuple[str, ...]:
         if sets:
             return tuple(_separated(names, name) for names in sets)
     if family in PROPORTIONS and outcome.method != "glm":
-        return _concordant(model, outcome, suspect)
+        return _concordant(model)
     return ()
 
 
@@ -161,28 +160,22 @@ def _separated(names: tuple[str, ...], response: str) -> str:
     )
 
 
-def _concordant(model: "Model", outcome: "Outcome", suspect: bool) -> tuple[str, ...]:
-    """Factors within whose levels a 0/1 response never varies, where the sd has run away."""
-    problem, design = model.problem, model.design
-    covariance, p = problem.data.prior.covariance, design.X.shape[1]
-    m = covariance.row.size
-    sd = np.ones(problem.data.factor.size)
-    diagonal = covariance.row == covariance.col
-    sd[covariance.row[diagonal]] = np.exp(outcome.theta[p : p + m][diagonal])
-    y, w = problem.data.obs.y, problem.data.obs.w
-    lines: list[str] = []
-    first = 0
+def _concordant(model: "Model") -> tuple[str, ...]:
+    """Factors within whose levels a 0/1 response never varies, so that their sd runs away.
+
+    A level whose responses are all alike is the likelier, the larger the sd; an approximation of
+    the likelihood may have a maximum all the same.
+    """
+    data, design = model.problem.data, model.design
+    lines = []
     for term in design.terms:
-        factor, names = design.factors[term.factor], term.names
-        first += len(names)
-        if "Intercept" not in names:
+        factor = design.factors[term.factor]
+        if "Intercept" not in term.names:
             continue
-        place = first - len(names) + names.index("Intercept")
-        if not (suspect or sd[place] > LARGE_SD):
-            continue
-        level, levels = problem.data.level[term.factor], len(factor.levels)
-        sums, totals = np.bincount(level, y, levels), np.bincount(level, w, levels)
-        if np.all((sums == 0.0) | (sums == totals)):
+        level, levels = data.level[term.factor], len(factor.levels)
+        sums = np.bincount(level, data.obs.y, levels)
+        totals = np.bincount(level, data.obs.w, levels)
+        if np.all((sums == 0.0) | (sums == totals)) and totals.max() > 1.0:
             lines.append(
                 f"{design.response.name} never varies within a level of {factor.name}: the data "
                 f"set no upper limit to sd(Intercept|{factor.name}), whose estimate depends on "

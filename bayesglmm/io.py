@@ -1,10 +1,11 @@
-"""Saved posteriors: one netCDF file, checked as a whole before anything in it is read.
+"""Saved posteriors and fits: one netCDF file, checked as a whole before anything in it is read.
 
 The file is netCDF-4 (HDF5), so that ArviZ and xarray open it too: the groups of
-`bayesglmm.arviz_form`, and a group ``bayesglmm`` with the model, from which it is rebuilt. The
-model's specification is JSON, stored as bytes because an attribute may not pass 64 kB. Behind the
-HDF5 content, where HDF5 does not look, stands a SHA-256 of all of it: what was cut short or altered
-is refused before the HDF5 library parses a byte. Nothing is ever unpickled.
+`bayesglmm.arviz_form` (of a fit a group ``fit`` with its table), and a group ``bayesglmm`` with the
+model, from which it is rebuilt. The model's specification is JSON, stored as bytes because an
+attribute may not pass 64 kB. Behind the HDF5 content, where HDF5 does not look, stands a SHA-256 of
+all of it: what was cut short or altered is refused before the HDF5 library parses a byte. Nothing
+is ever unpickled.
 """
 
 import hashlib
@@ -14,7 +15,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -25,7 +26,9 @@ from .codec import Decoder, Encoder
 from .coding import Frozen
 from .design import Design, Response
 from .errors import LoadError
+from .fits.outcome import Outcome
 from .groups import Factor, Term
+from .likelihood_fit import Fit
 from .model import restore
 from .posterior import Posterior, Run
 from .prior_defaults import Priors, TermPrior
@@ -48,13 +51,13 @@ NOUNS = (
 KINDS = "biuf"  # of the arrays that are read: booleans, integers, floats
 
 
-def save(post: Posterior, path: str | Path, *, force: bool = False) -> None:
-    """Save a posterior to one file, which appears whole or not at all.
+def save(result: Posterior | Fit, path: str | Path, *, force: bool = False) -> None:
+    """Save a posterior or a fit to one file, which appears whole or not at all.
 
     Parameters
     ----------
-    post : Posterior
-        The posterior, model included.
+    result : Posterior or Fit
+        What is saved, model included.
     path : str or Path
         The file; ``.nc`` is customary.
     force : bool
@@ -71,7 +74,7 @@ def save(post: Posterior, path: str | Path, *, force: bool = False) -> None:
     if path.exists() and not force:
         raise _taken(path)
     with _replacing(path, force) as temporary:
-        _write(post, temporary)
+        _write(result, temporary)
         with open(temporary, "r+b") as file:
             digest = _digest(file, os.path.getsize(temporary))
             file.seek(0, os.SEEK_END)
@@ -80,8 +83,12 @@ def save(post: Posterior, path: str | Path, *, force: bool = False) -> None:
             os.fsync(file.fileno())
 
 
-def load(path: str | Path) -> Posterior:
-    """Load a posterior that was saved with `Posterior.save`.
+def load(path: str | Path) -> Any:
+    """Load a posterior or a fit that was saved with its method ``save``.
+
+    Returns
+    -------
+    Posterior or Fit
 
     Raises
     ------
@@ -101,7 +108,9 @@ def load(path: str | Path) -> Posterior:
     except OSError as error:
         raise LoadError(f"{path} cannot be read: {error.strerror or error}") from error
     except (KeyError, TypeError, ValueError) as error:
-        raise LoadError(f"{path} does not hold a posterior of this package: {error}") from error
+        raise LoadError(
+            f"{path} does not hold a posterior or a fit of this package: {error}"
+        ) from error
 
 
 def _taken(path: Path) -> FileExistsError:
@@ -127,31 +136,38 @@ def _replacing(path: Path, force: bool) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def _write(post: Posterior, path: Path) -> None:
+def _write(result: Posterior | Fit, path: Path) -> None:
     import h5netcdf
 
     encoder = Encoder(NOUNS)
-    spec = {
-        "format": FORMAT,
-        "model": encoder.encode(post.model.saved()),
-        "run": asdict(post.run),
-        "stats": list(post.stats),
-    }
-    groups = arviz_form.layout(post)
+    spec: dict[str, Any] = {"format": FORMAT, "model": encoder.encode(result.model.saved())}
+    own_arrays: dict[str, np.ndarray] = {}
     with h5netcdf.File(path, "w") as file:
-        for group, variables in groups.variables.items():
-            _write_group(file.create_group(group), variables, groups.coords)
-            file[group].attrs.update(arviz_form.attributes(post))
+        if isinstance(result, Posterior):
+            spec |= {"run": asdict(result.run), "stats": list(result.stats)}
+            own_arrays["theta"] = result.theta
+            groups = arviz_form.layout(result)
+            for group, variables in groups.variables.items():
+                _write_group(file.create_group(group), variables, groups.coords)
+                file[group].attrs.update(arviz_form.attributes(result))
+        else:
+            outcome = result.outcome
+            content = {f.name: getattr(outcome, f.name) for f in fields(outcome)}
+            content["variances"] = outcome.variances()
+            spec |= {"outcome": encoder.encode(content), "rule": result.rule}
+            table = result.table()
+            variables = {name: (["parameter"], x) for name, x in table.columns.items()}
+            _write_group(file.create_group("fit"), variables, {"parameter": list(table.rows)})
         own = file.create_group(OWN)
         arrays = {
             "spec": np.frombuffer(json.dumps(spec).encode(), dtype=np.uint8),
-            "theta": post.theta,
+            **own_arrays,
             **encoder.arrays,
         }
         for name, values in arrays.items():
             dims = [f"{name}_{axis}" for axis in range(values.ndim)]
             own.dimensions.update(dict(zip(dims, values.shape, strict=True)))
-            own.create_variable(name, dims, data=values)
+            own.create_variable(name, dims, data=_numbers(values))
 
 
 def _write_group(group: Any, variables: dict[str, Any], coords: dict[str, Any]) -> None:
@@ -162,9 +178,12 @@ def _write_group(group: Any, variables: dict[str, Any], coords: dict[str, Any]) 
                 coord = np.asarray(coords[dim])
                 kind = coord.dtype if coord.dtype.kind in KINDS else _text_type()
                 group.create_variable(dim, (dim,), dtype=kind, data=coord.astype(kind))
-        # netCDF has no booleans.
-        data = values.astype(np.int8) if values.dtype.kind == "b" else values
-        group.create_variable(name, tuple(dims), data=data)
+        group.create_variable(name, tuple(dims), data=_numbers(values))
+
+
+def _numbers(values: np.ndarray) -> np.ndarray:
+    """NetCDF has no booleans."""
+    return values.astype(np.int8) if values.dtype.kind == "b" else values
 
 
 def _text_type() -> np.dtype:
@@ -199,7 +218,7 @@ def _check_whole(file: BinaryIO, path: Path) -> None:
         raise LoadError(f"{path} has been altered: its content does not match its checksum")
 
 
-def _read(path: Path) -> Posterior:
+def _read(path: Path) -> Posterior | Fit:
     import h5py
 
     with h5py.File(path, "r") as file:
@@ -208,8 +227,13 @@ def _read(path: Path) -> Posterior:
         spec = json.loads(arrays.pop("spec").tobytes())
         if spec["format"] > FORMAT:
             raise LoadError(f"{path} was saved by a newer version; upgrade bayesglmm to read it")
-        theta = arrays.pop("theta")
-        restored = restore(Decoder(arrays, NOUNS).decode(spec["model"]))
+        decoder = Decoder(arrays, NOUNS)
+        restored = restore(decoder.decode(spec["model"]))
+        if "outcome" in spec:
+            content = decoder.decode(spec["outcome"])
+            variances = content.pop("variances")
+            return Fit(restored, Outcome(**content, variances=lambda: variances), spec["rule"])
+        theta = arrays["theta"]
         values, stats = arviz_form.read(
             restored, spec["stats"], lambda group, name: _array(file[group], name, size)
         )

@@ -129,7 +129,8 @@ class Fit(Derived):
     @property
     def statistic(self) -> np.ndarray:
         """Estimate over standard error of each coefficient, shape (p,)."""
-        return self.beta / np.sqrt(np.diag(self.beta_covariance))
+        with np.errstate(divide="ignore", invalid="ignore"):  # where there is no maximum
+            return np.asarray(self.beta / np.sqrt(np.diag(self.beta_covariance)))
 
     @property
     def p_value(self) -> np.ndarray:

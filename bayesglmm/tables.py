@@ -1,7 +1,7 @@
 """A table of numbers: named rows, named columns, as text or as a data frame."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +85,13 @@ class Table:
             ).rstrip()
             for row in cells
         )
+
+
+def frame_of(records: Sequence[Mapping[str, Any]]) -> "pandas.DataFrame":
+    """Return records, which share their keys, as a pandas DataFrame."""
+    import pandas
+
+    return pandas.DataFrame(list(records))
 
 
 def _decimals(spread: float) -> int | None:

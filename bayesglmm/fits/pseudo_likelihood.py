@@ -238,7 +238,7 @@ def _outcome(
     covariance, definite, gain = covariance_of(solution, estimated, per_scale)
     theta = [solution.beta, solution.psi]
     if own:
-        theta.append(np.array([math.log(phi)]))
+        theta.append(np.array([math.log(max(phi, 1e-300))]))
     elif estimated:
         theta.append(np.array([math.log(max(solution.s2, 1e-300))]))
     dof = total - (solution.beta.size if restricted else 0)

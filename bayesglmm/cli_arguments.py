@@ -1,0 +1,192 @@
+"""Arguments that commands share, and the model that they name."""
+
+import argparse
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .model import Model
+    from .posterior import Posterior
+
+GOOD, NOT_CONVERGED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 3
+
+
+class Clock:
+    """Seconds by phase, in the order of the phases."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, phase: str) -> Iterator[None]:
+        """Add the seconds that the block takes to a phase."""
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[phase] = self.seconds.get(phase, 0.0) + perf_counter() - start
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Add the data, the formula and what belongs to the model."""
+    group = parser.add_argument_group("model")
+    group.add_argument("data", metavar="DATA", help="a CSV file, or the name of a shipped data set")
+    group.add_argument("formula", metavar="FORMULA", help='such as "y ~ x + (1 | g)"')
+    group.add_argument(
+        "--family",
+        default="gaussian",
+        help="gaussian, bernoulli, binomial, poisson, negative_binomial or gamma",
+    )
+    group.add_argument("--link", help="the family's own by default")
+    group.add_argument(
+        "--prior",
+        action="append",
+        default=[],
+        metavar="KEY=PRIOR",
+        help='such as "b=normal(0, 2.5)", "sd=halfstudentt(3, 2.5)", "cor=lkj(2)"; repeatable',
+    )
+    group.add_argument("--weights", metavar="COLUMN", help="column of frequencies")
+    group.add_argument(
+        "--center",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="state the intercept's prior at the means of the predictors, or at zero",
+    )
+    group = parser.add_argument_group("data")
+    group.add_argument(
+        "--factor",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="a column of numbers that is a factor; repeatable",
+    )
+    group.add_argument(
+        "--na", action="append", metavar="TEXT", help="a cell that means missing; repeatable"
+    )
+    group.add_argument(
+        "--missing",
+        choices=["refuse", "drop"],
+        default="refuse",
+        help="what to do with rows that lack a value",
+    )
+
+
+def add_sampler(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the sampler."""
+    group = parser.add_argument_group("sampler")
+    group.add_argument("--seed", type=int, help="the same seed gives the same draws")
+    group.add_argument("--chains", type=int, default=4)
+    group.add_argument("--draws", type=int, default=1000, help="kept of each chain")
+    group.add_argument("--warmup", type=int, default=1000)
+    group.add_argument("--thin", type=int, default=1, help="iterations per draw kept")
+    group.add_argument("--jobs", type=int, help="threads; the draws do not depend on it")
+    group.add_argument("--sampler", choices=["auto", "gibbs", "nuts", "hmc"], default="auto")
+    group.add_argument("--target-accept", type=float, default=0.8)
+    group.add_argument("--max-treedepth", type=int, default=10)
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """Add what is printed, and how."""
+    group = parser.add_argument_group("output")
+    group.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
+    group.add_argument("--timing", action="store_true", help="print the seconds of every phase")
+    volume = group.add_mutually_exclusive_group()
+    volume.add_argument("--quiet", action="store_true", help="no progress and no warnings")
+    volume.add_argument("--verbose", action="store_true", help="print the model too, and timing")
+
+
+def free(*paths: str | None, force: bool) -> None:
+    """Refuse to replace files, before anything is computed.
+
+    Raises
+    ------
+    FileExistsError
+        For the first that exists, unless `force` is true.
+    """
+    for path in paths:
+        if path and Path(path).exists() and not force:
+            raise FileExistsError(f"{path} exists; say --force to replace it")
+
+
+def sampled(arguments: argparse.Namespace, model: "Model") -> "Posterior":
+    """Sample as the arguments of `add_sampler` say."""
+    quiet = arguments.quiet or arguments.json
+    post: Posterior = model.sample(
+        draws=arguments.draws,
+        warmup=arguments.warmup,
+        chains=arguments.chains,
+        jobs=arguments.jobs,
+        seed=arguments.seed,
+        sampler=arguments.sampler,
+        thin=arguments.thin,
+        target_accept=arguments.target_accept,
+        max_treedepth=arguments.max_treedepth,
+        progress=False if quiet else None,
+    )
+    return post
+
+
+def model(arguments: argparse.Namespace, clock: Clock) -> "Model":
+    """Read the data and build the model that the arguments name."""
+    if arguments.quiet:
+        warnings.simplefilter("ignore", UserWarning)
+    with clock("import"):
+        from . import priors
+        from .errors import ConvergenceWarning, PriorError
+        from .model import glmm
+    # The verdict is printed first; it need not be said twice.
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    chosen = {}
+    for text in arguments.prior:
+        key, equals, prior = text.partition("=")
+        if not equals:
+            raise PriorError(f"--prior {text!r} has no '='; write it as \"b=normal(0, 2.5)\"")
+        chosen[key.strip()] = priors.parse(prior)
+    with clock("design"):
+        made = glmm(
+            arguments.formula,
+            _data(arguments),
+            family=arguments.family,
+            link=arguments.link,
+            priors=chosen or None,
+            weights=arguments.weights,
+            missing=arguments.missing,
+            center=arguments.center,
+        )
+    if arguments.verbose and not arguments.json:
+        print(made, end="\n\n")
+    return made
+
+
+def _data(arguments: argparse.Namespace) -> Any:
+    """Return the columns of a CSV file, or else of the shipped data set of that name."""
+    from . import datasets, frames
+    from .errors import DataError
+
+    name = arguments.data
+    if name not in datasets.names() or Path(name).is_file():
+        return frames.read_columns(name, factors=arguments.factor, na=arguments.na)
+    if arguments.factor or arguments.na:
+        raise DataError(
+            f"--factor and --na are for CSV files, and {name!r} is a shipped data set; "
+            "write factor(column) in the formula"
+        )
+    return datasets.load_columns(name)
+
+
+def print_timing(arguments: argparse.Namespace, clock: Clock, inside: dict[str, float]) -> None:
+    """Print the seconds of every phase; those inside `sample` are taken out of its total."""
+    if not (arguments.timing or arguments.verbose):
+        return
+    phases = dict(clock.seconds)
+    if inside:
+        phases["other sampling"] = max(0.0, phases.pop("sample") - sum(inside.values()))
+    summary = {"summary": phases.pop("summary")} if "summary" in phases else {}
+    in_order = dict(sorted(inside.items(), key=lambda phase: phase[0] != "fit"))
+    for name, seconds in {**phases, **in_order, **summary}.items():
+        print(f"{name:>16} {seconds:8.3f} s", file=sys.stderr)
