@@ -16,9 +16,12 @@ Run as ``python -m diagnostics.ml_references``; code 1 for a difference without 
 import sys
 import time
 
-from ml_references import Comparison, compare, records
+from ml_references import CASES, Comparison, compare, fit, records
 
 from .report import Report, parser
+
+ONE_NODE = ("cbpp__period", "depression__timeclass", "epil__bc4", "epilepsy_hsaur3__sas_un")
+MAX_ONE_NODE = 1e-10
 
 COLUMNS = ("record", "loglik", "beta/se", "se", "sd", "cor", "mode", "verdict")
 
@@ -44,10 +47,18 @@ def main() -> int:
             print(record.name, f"{time.perf_counter() - begun:.1f} s", file=sys.stderr)
     report.table(COLUMNS, [row(comparison) for comparison in compared])
     report("Why")
-    for c in compared:
-        if c.reason or c.verdict == "MISS":
-            report(f"  {c.record.name}: {', '.join(c.broken) or c.verdict}; {c.reason or '?'}")
+    for reason in dict.fromkeys(c.reason for c in compared if c.reason or c.verdict == "MISS"):
+        report(f"  {reason or 'not known'}")
+        for c in compared:
+            if c.reason == reason and (reason or c.verdict == "MISS"):
+                report(f"    {': '.join(filter(None, [c.record.name, ', '.join(c.broken)]))}")
     missed = [c.record.name for c in compared if c.verdict == "MISS"]
+    if not arguments.only:
+        report("\nQuadrature with one node against Laplace, log likelihood")
+        for case in ONE_NODE:
+            off = CASES[case].model().fit("aghq", nodes=1).loglik - fit(case, "Laplace").loglik
+            report(f"  {case}: {off:+.1e}")
+            missed += [case] if abs(off) > MAX_ONE_NODE else []
     counts = ", ".join(
         f"{sum(c.verdict == verdict for c in compared)} {verdict}"
         for verdict in sorted({c.verdict for c in compared})

@@ -1,6 +1,7 @@
 """The short form of the evidence, for every change: under two minutes, code 1 if a criterion fails.
 
 - gradients of the log density against central differences, every family and kind of prior;
+- fits of four data sets by every method against those of other software;
 - two posteriors by `gibbs` and `nuts` against long runs of other software;
 - acceptance of the transported sampler at 200 and at 1,000 groups;
 - the design of 100,000 rows, within the bounds that hold for 1,000,000.
@@ -12,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 
+from ml_references import compare, records
 from references import REFERENCES, disagreements
 
 from bayesglmm.design import build
@@ -19,6 +21,7 @@ from bayesglmm.design import build
 from . import acceptance, design_scale, gradients
 from .report import Report
 
+FITS = ("clinics__ri__", "epil__ri__", "salamander__", "sleepstudy__slope__")
 POSTERIORS = ("epil", "seeds_stanified")
 DRAWS = {"gibbs": 10_000, "nuts": 3_000}  # of each of 4 chains
 SEED = 7
@@ -33,6 +36,16 @@ def check_gradients(report: Report) -> bool:
     label = max(worst, key=lambda name: worst[name])
     report(f"{len(worst)} models, largest relative error {worst[label]:.1e} ({label})")
     return worst[label] < gradients.MAX_ERROR
+
+
+def check_fits(report: Report) -> bool:
+    """Maximum-likelihood fits."""
+    compared = [compare(record) for record in records() if record.name.startswith(FITS)]
+    missed = [c for c in compared if c.verdict == "MISS"]
+    report(f"{len(compared)} fits, {len(missed)} off")
+    for c in missed:
+        report(f"    {c.record.name}: {', '.join(c.broken)}")
+    return not missed
 
 
 def check_posteriors(report: Report) -> bool:
@@ -82,6 +95,7 @@ def check_design(report: Report) -> bool:
 CHECKS: tuple[Callable[[Report], bool], ...] = (
     check_design,
     check_gradients,
+    check_fits,
     check_posteriors,
     check_acceptance,
 )

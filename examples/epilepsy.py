@@ -4,13 +4,17 @@
 of seizures before it, so the rate ratio is shown at several of them.
 """
 
-import numpy as np
+import argparse
 
 import bayesglmm as bg
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Fit the model, print what it says, and the rate ratios with 95% limits."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--draws", type=int, default=1000, help="of each of four chains")
+    asked = options.parse_args(arguments)
+
     data = bg.load_dataset("epilepsy")
     model = bg.glmm(
         "seizures ~ log(base) * treat + log(age) + visit + (visit | id)",
@@ -19,18 +23,10 @@ def main() -> None:
         priors={"sd": bg.HalfStudentT(3, 2.5), "cor": bg.LKJ(2)},
     )
     print(model, end="\n\n")
-    post = model.sample(seed=1)
+    post = model.sample(draws=asked.draws, seed=1)
     print(post, end="\n\n")
-
-    position = {name: i for i, name in enumerate(post.names)}
-    treat = next(name for name in post.names if name.startswith("treat["))
-    effect = post.scalar_draws[..., position[treat]]
-    change = post.scalar_draws[..., position[f"log(base):{treat}"]]
-    print(f"rate ratio of {treat}, 95% limits")
-    for base in (8, 16, 32, 64):
-        ratio = np.exp(effect + change * np.log(base))
-        low, middle, high = np.quantile(ratio, [0.025, 0.5, 0.975])
-        print(f"  {base:3d} seizures before: {middle:.2f} [{low:.2f}, {high:.2f}]")
+    print(post.effect_of("treat", over={"base": [8, 16, 32, 64]}, exponentiate=True), end="\n\n")
+    print(post.effect_of("treat", over="base", exponentiate=True).crossing())
 
 
 if __name__ == "__main__":

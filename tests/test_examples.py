@@ -1,0 +1,40 @@
+"""The examples run, and say what their texts promise."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+# Words that each has to print.
+SAYS = {
+    "epilepsy": ("rate ratio", "share"),
+    "published_epilepsy": ("-2.3423", "log(base):treat[Progabide]", "crossing"),
+    "sleepstudy": ("251.4", "42.139", "posterior"),
+    "depression": ("half-t(3, 0, 2.5)", "laplace"),
+}
+
+
+def run(name, *arguments):
+    runpy.run_path(str(EXAMPLES / f"{name}.py"))["main"](["--draws", "200", *arguments])
+
+
+@pytest.mark.filterwarnings("ignore::bayesglmm.ConvergenceWarning")
+@pytest.mark.parametrize("name", SAYS)
+def test_example_runs(name, capsys):
+    run(name)
+    text = capsys.readouterr().out
+    for words in SAYS[name]:
+        assert words in text
+
+
+@pytest.mark.filterwarnings("ignore::bayesglmm.ConvergenceWarning")
+def test_figure_of_depression(tmp_path, capsys):
+    path = tmp_path / "depression.png"
+    run("depression", "--figure", str(path))
+    assert path.stat().st_size > 10_000
+
+
+def test_every_example_is_tested():
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == set(SAYS)
