@@ -60,6 +60,8 @@ def frame(family: str = "poisson") -> pd.DataFrame:
         "bernoulli": lambda: (rng.uniform(size=N) < 1 / (1 + np.exp(-eta))).astype(int),
         "binomial": lambda: rng.binomial(10, 1 / (1 + np.exp(-eta))),
         "gaussian": lambda: eta + rng.normal(size=N),
+        "negative_binomial": lambda: rng.negative_binomial(2.0, 2.0 / (2.0 + np.exp(eta))),
+        "gamma": lambda: rng.gamma(3.0, np.exp(eta) / 3.0),
     }
     columns = {"y": draws[family](), "x": x, "g": g, "n": np.full(N, 10)}
     return pd.DataFrame({**columns, "f": rng.choice(["a", "b", "c"], N), "v": rng.normal(size=N)})
@@ -92,6 +94,7 @@ class Case(NamedTuple):
 
 
 P, B, G, M = ({"family": name} for name in ("poisson", "bernoulli", "gaussian", "binomial"))
+NB, GAMMA = {"family": "negative_binomial"}, {"family": "gamma"}
 TRIALS = "y | trials(n) ~ x + (1|g)"
 
 
@@ -182,6 +185,28 @@ CASES = [
         P,
         "refuse",
         ("whole numbers", "at row 0", "200 rows"),
+    ),
+    Case("18 size", at("y", 3, -1), NB, "refuse", ("negative_binomial needs y >= 0", "at row 3")),
+    Case("19 size", at("y", 3, 0.5, float), NB, "refuse", ("whole numbers", "y = 0.5 at row 3")),
+    Case("1 size", change(y=0), NB, "warn", ("y is 0 in all 200 rows", "prior")),
+    Case("9 size", change(g=np.arange(N)), NB, "warn", ("g has one row a level", "size")),
+    Case("8 shape", change(g=np.arange(N)), GAMMA, "warn", ("g has one row a level", "shape")),
+    Case("42 shape", change(y=2.0), GAMMA, "refuse", ("y is constant (= 2)",)),
+    Case("46 shape", same, asked(TRIALS, GAMMA), "refuse", ('family="binomial"',)),
+    Case("72", at("y", 3, 0), GAMMA, "refuse", ("gamma needs y > 0", "y = 0 at row 3")),
+    Case(
+        "72 negative",
+        at("y", slice(4, 7), -2.5),
+        GAMMA,
+        "refuse",
+        ("gamma needs y > 0", "y = -2.5 at row 4", "3 rows"),
+    ),
+    Case(
+        "73",
+        lambda f: f.assign(y=3 + f.index % 3),
+        NB,
+        "warn",
+        ("no more than Poisson", "size has no upper bound", "poisson"),
     ),
     Case("20", at("y", 5, 2), B, "refuse", ("0 or 1", "y = 2 at row 5")),
     Case("21", lambda f: f.assign(y=f.y + 1), B, "refuse", ("coded 1 and 2", "recode")),
