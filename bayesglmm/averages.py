@@ -24,7 +24,7 @@ WIDEST = 0.45
 STEP = {"logit": 0.75, "cloglog": 0.4}
 REACH = 9.0  # standard deviations on either side: what is beyond is less than 1e-18
 FARTHEST = 12.0  # by which the integrand's peak may lie away from 0: by sqrt(v) under logit
-CLOSED = ("identity", "log", "probit", "sqrt")
+RARE = 1e-4  # probabilities below this are not found as 1 minus the other
 # Zeger, Liang and Albert (1988), Biometrics 44, 1049: a logistic curve is about the normal one with
 # sd 15 pi / (16 sqrt 3) = 1.7, so that coefficients shrink by 1 / sqrt(1 + v / 1.7^2).
 LOGISTIC = 15.0 * math.pi / (16.0 * math.sqrt(3.0))
@@ -143,15 +143,20 @@ def _logit(eta: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def _cloglog(eta: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """By the smaller of the two probabilities."""
+    """By the probability of no event; by that of an event where it is small."""
     nodes, weights, sd = _rule("cloglog", v)
-    mean, rest = np.zeros_like(eta), np.zeros_like(eta)
+    rest = np.zeros_like(eta)
     with np.errstate(over="ignore"):  # exp(-inf) is 0
         for x, w in zip(nodes, weights, strict=True):
-            hazard = np.exp(eta + sd * x)
-            mean -= w * np.expm1(-hazard)
-            rest += w * np.exp(-hazard)
-    with np.errstate(divide="ignore"):
-        return np.where(
-            mean < 0.5, np.log(-np.log1p(-np.minimum(mean, 0.5))), np.log(-np.log(rest))
-        )
+            rest += w * np.exp(-np.exp(eta + sd * x))
+    rare = rest > 1.0 - RARE
+    with np.errstate(divide="ignore", invalid="ignore"):  # a rest of 0; one that rounds above 1
+        made = np.log(-np.log(rest))
+    if np.any(rare):
+        own, spread = eta[rare], sd[rare]
+        mean = np.zeros_like(own)
+        with np.errstate(over="ignore"):
+            for x, w in zip(nodes, weights, strict=True):
+                mean -= w * np.expm1(-np.exp(own + spread * x))
+        made[rare] = np.log(-np.log1p(-mean))
+    return made

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .model import Model
     from .posterior import Posterior
 
-CHUNK_VALUES = 1_000_000  # linear predictors held at once, by several arrays
+CHUNK_VALUES = 20_000  # linear predictors held at once: what passes over them stays in the cache
 MAX_ROWS = 5_000  # of marginal means: a draw of each, or their covariance, is held
 STEP = 1e-5  # of the central difference that carries standard errors over
 ROUNDING = 1e-8  # of a linear predictor
