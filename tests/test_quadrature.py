@@ -12,6 +12,7 @@ from test_gradients import PAIRS, check, model, natural_point
 import bayesglmm as bg
 from bayesglmm.covariance import factors
 from bayesglmm.fits import laplace, mode, quadrature
+from bayesglmm.fits.hermite import rule
 
 STRUCTURES = {"intercept": 1, "slope": 2, "diagonal": 2, "three": 3}
 SAME = 1e-10
@@ -254,6 +255,24 @@ def test_default_nodes():
         assert fitted(model("poisson", "log", structure)).nodes == {1: 25, 2: 9, 3: 5}[q]
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 7, 24, 25, 100, 151])
+def test_rule(count):
+    x, log_weights = rule(count)
+    known, w = np.polynomial.hermite.hermgauss(count)
+    np.testing.assert_allclose(x, known, atol=1e-14)
+    np.testing.assert_allclose(log_weights, np.log(w) + known**2, atol=1e-12)
+
+
+@pytest.mark.parametrize("count", [2, 9, 100, 500])
+def test_rule_integrates_polynomials(count):
+    x, log_weights = rule(count)
+    assert np.all(np.diff(x) > 0.0)
+    w = np.exp(log_weights - x**2)
+    for power in (0, 2, min(6, 2 * count - 2)):
+        np.testing.assert_allclose(w @ x**power, math.gamma(0.5 * (power + 1)), rtol=1e-12)
+        assert abs(w @ x ** (power + 1)) < 1e-12
+
+
 # ---- what it refuses -----------------------------------------------------------------------------
 
 
@@ -279,7 +298,7 @@ def test_refusals_name_the_remedy(right, words):
         assert word in str(caught.value)
 
 
-@pytest.mark.parametrize("nodes", [0, -3, 2.5, "many", True])
+@pytest.mark.parametrize("nodes", [0, -3, 2.5, "many", True, 1000])
 def test_nodes_are_a_positive_integer(nodes):
     with pytest.raises(bg.DataError, match="positive integer"):
         fitted(model("poisson", "log", "intercept"), nodes)

@@ -39,6 +39,7 @@ from ..lanes import (
     sum_rows,
 )
 from ..layout import GROUP, ROW
+from .hermite import rule
 
 NODES = {1: 9, 2: 7, 3: 5, 4: 3}  # nodes a dimension, for 9 to 125 nodes a group
 MANY_NODES = 25  # a dimension for q = 1 where an sd is large
@@ -57,8 +58,8 @@ def nodes(q: int, count: int) -> tuple[np.ndarray, np.ndarray]:
     log_weights : ndarray, shape (count^q,)
         log of w exp(x^2) / sqrt(pi), so that the sum is over densities relative to the mode's.
     """
-    x, w = np.polynomial.hermite.hermgauss(count)
-    log_w = np.log(w) + x * x - 0.5 * math.log(math.pi)
+    x, log_w = rule(count)
+    log_w = log_w - 0.5 * math.log(math.pi)
     grids = np.meshgrid(*[np.arange(count)] * q, indexing="ij")
     chosen = np.stack([g.ravel() for g in grids], 1)
     return np.ascontiguousarray(math.sqrt(2.0) * x[chosen]), log_w[chosen].sum(1)

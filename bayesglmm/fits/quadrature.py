@@ -16,6 +16,7 @@ from .outcome import Outcome
 
 METHOD = "aghq"
 NODES = {1: 25, 2: 9, 3: 5}  # nodes a dimension: 25, 81 and 125 nodes a group
+MOST_NODES = 500  # beyond 700, densities at the outer nodes underflow
 FEWEST_SD = 0.1  # of the response's spread: where the search begins if Laplace's sd is 0
 FAR = 0.1  # standard errors by which more nodes may move an estimate before a warning
 
@@ -66,7 +67,7 @@ def fit(rows, data: Data, start: Start, nodes: int | None = None) -> Outcome:
     ------
     DataError
         Where there are no, or crossed or nested, factors, or more than three effects a level; and
-        for a number of nodes that is not a positive integer.
+        for a number of nodes that is not an integer from 1 to 500.
     """
     nodes = _checked(data, nodes)
     first = mode.find(rows, data, False, start)
@@ -127,8 +128,8 @@ def _checked(data: Data, nodes: int | None) -> int:
         count = 0 if isinstance(nodes, bool) else index(nodes)
     except TypeError:
         count = 0
-    if count < 1:
-        raise DataError(f"nodes has to be a positive integer, not {nodes!r}")
+    if not 1 <= count <= MOST_NODES:
+        raise DataError(f"nodes has to be a positive integer up to {MOST_NODES}, not {nodes!r}")
     return count
 
 
@@ -151,6 +152,7 @@ def _enough(
     if nodes == 1:
         return ()
     more = 2 * nodes + 1 if objective.data.factor.size == 1 else nodes + 4
+    more = min(more, MOST_NODES)
     finer = Objective(objective.rows, objective.data, more)
     finer.v = best.map.modes.copy()
     change = covariance @ (finer(best.theta)[1] - best.gradient)
