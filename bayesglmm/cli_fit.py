@@ -19,6 +19,7 @@ from .cli_arguments import (
 )
 
 if TYPE_CHECKING:
+    from .comparison import Comparison, Result
     from .likelihood_fit import Fit
     from .likelihood_ratio import Anova
     from .model import Model
@@ -303,13 +304,11 @@ def run_compare(arguments: argparse.Namespace) -> int:
             post = sampled(arguments, made)
     from .comparison import compare
 
-    results = (*fits,) if post is None else (post, *fits)
+    results: list[Result] = [*([] if post is None else [post]), *fits]
     with clock("summary"):
         found = compare(*results, u=arguments.effects, level=arguments.level)
         text = json.dumps(_compared(made, found, results)) if arguments.json else str(found)
     print(text)
-    if post is not None and not arguments.json:
-        print(f"\n{post.verdict}")
     print_timing(arguments, clock, {} if post is None else post.run.seconds)
     if arguments.save and post is not None:
         post.save(arguments.save, force=arguments.force)
@@ -326,7 +325,7 @@ def run_compare(arguments: argparse.Namespace) -> int:
     return GOOD if good else NOT_CONVERGED
 
 
-def _compared(made: "Model", found: Any, results: tuple[Any, ...]) -> dict[str, Any]:
+def _compared(made: "Model", found: "Comparison", results: "list[Result]") -> dict[str, Any]:
     from .posterior import Posterior
 
     posteriors = [r for r in results if isinstance(r, Posterior)]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import comparison_flags, wald
+from . import comparison_flags, fit_printout, wald
 from .errors import DataError
 from .likelihood_fit import Fit
 from .posterior import Posterior, groups
@@ -334,6 +334,7 @@ def _text(comparison: Comparison) -> str:
     shown["u"] = shown["u"][:MAX_EFFECTS]
     parts = [
         f"{model.design.formula}   [{model.family.name}, {model.family.link} link]",
+        "\n".join(_state(column) for column in comparison.columns),
         textwrap.fill(legend, WIDTH),
         *_tables(comparison, {kind: index for kind, index in shown.items() if index}),
     ]
@@ -345,6 +346,18 @@ def _text(comparison: Comparison) -> str:
     for sentence, methods in said.items():
         parts.append(textwrap.fill(f"! {', '.join(methods)}: {sentence}", WIDTH, **HANGING))
     return "\n\n".join(parts)
+
+
+def _state(column: Column) -> str:
+    """Whether a result converged, in a line."""
+    result = column.result
+    if isinstance(result, Posterior):
+        text = f"{column.name}: {str(result.verdict).splitlines()[0]}"
+        return textwrap.fill(text, WIDTH, **HANGING)
+    state = "converged" if result.converged else "NOT CONVERGED"
+    return (
+        f"{column.name}: {fit_printout.TITLES[result.method].format(nodes=result.nodes)}: {state}"
+    )
 
 
 def _tables(comparison: Comparison, shown: dict[str, list[int]]) -> list[str]:

@@ -1,6 +1,7 @@
 """Likelihood-ratio tests of nested maximum-likelihood fits."""
 
 import math
+import textwrap
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 MIXTURE = "p_mixture"
 SAME_SPAN = 1e-8  # part of a column that the columns of the larger model may leave unexplained
 WORSE = 1e-4  # by which the larger model may fit worse before it is said
+WIDTH = 100  # columns of the printed notes
 DECIMALS = {"AIC": 2, "BIC": 2, "logLik": 3, "deviance": 3, "chi2": 3}
 
 
@@ -58,7 +60,8 @@ class Anova:
         for row in cells:
             rest = [cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True)]
             lines.append("  ".join([row[0].ljust(widths[0]), *rest]).rstrip())
-        lines += [line for note in self.notes for line in ("", f"! {note}")]
+        for note in self.notes:
+            lines += ["", *textwrap.wrap(f"! {note}", WIDTH, subsequent_indent="  ")]
         return "\n".join(lines)
 
 
@@ -146,7 +149,7 @@ def _comparable(fits: tuple[Fit, ...]) -> None:
                 "those with a missing value in any column that one of them uses"
             )
         same = one.response.name == two.response.name and _equal(one.response.y, two.response.y)
-        if not same or not _equal(one.response.trials, two.response.trials):
+        if not same or not _equal(one.response.known, two.response.known):
             raise DataError(
                 f"the fits have different responses ({one.response.name}, {two.response.name}), or "
                 "other rows of it: their likelihoods do not compare"
