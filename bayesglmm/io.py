@@ -8,20 +8,15 @@ all of it: what was cut short or altered is refused before the HDF5 library pars
 is ever unpickled.
 """
 
-import hashlib
 import json
-import os
-import secrets
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import arviz_form, priors
+from . import arviz_form, priors, sealed
+from .chains import Standing
 from .codec import Decoder, Encoder
 from .coding import Frozen
 from .design import Design, Response
@@ -32,26 +27,28 @@ from .likelihood_fit import Fit
 from .model import restore
 from .posterior import Posterior, Run
 from .prior_defaults import Priors, TermPrior
+from .recipe import Recipe
+from .resumption import Resumption
 
 if TYPE_CHECKING:
     import h5py
 
 FORMAT = 1  # raised when an older reader could not read the file
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-MARK = b"bayesglmm sha256 "
-TRAILER = len(MARK) + 64  # the mark, then 64 hexadecimal digits
-BLOCK = 1 << 20  # bytes hashed at a time
 OWN = "bayesglmm"  # the group of what only this package reads
 # What a model is made of; nothing else is ever made from a file.
 NOUNS = (
     *(Design, Response, Factor, Term, Frozen, Priors, TermPrior),
     *priors.SCALAR_PRIORS,
     *priors.MATRIX_PRIORS,
+    *(Resumption, Recipe, Standing),
 )
 KINDS = "biuf"  # of the arrays that are read: booleans, integers, floats
 
 
-def save(result: Posterior | Fit, path: str | Path, *, force: bool = False) -> None:
+def save(
+    result: Posterior | Fit, path: str | Path, *, force: bool = False, states: bool = True
+) -> None:
     """Save a posterior or a fit to one file, which appears whole or not at all.
 
     Parameters
@@ -62,6 +59,9 @@ def save(result: Posterior | Fit, path: str | Path, *, force: bool = False) -> N
         The file; ``.nc`` is customary.
     force : bool
         Whether a file of that name may be replaced.
+    states : bool
+        Whether to save where the chains of a posterior stand, which `Posterior.extend` needs: for large models
+        some dozens of numbers for each row and effect.
 
     Raises
     ------
@@ -72,15 +72,10 @@ def save(result: Posterior | Fit, path: str | Path, *, force: bool = False) -> N
     """
     path = Path(path)
     if path.exists() and not force:
-        raise _taken(path)
-    with _replacing(path, force) as temporary:
-        _write(result, temporary)
-        with open(temporary, "r+b") as file:
-            digest = _digest(file, os.path.getsize(temporary))
-            file.seek(0, os.SEEK_END)
-            file.write(MARK + digest)
-            file.flush()
-            os.fsync(file.fileno())
+        raise sealed.taken(path)
+    with sealed.replacing(path, force) as temporary:
+        _write(result, temporary, states)
+        sealed.seal(temporary)
 
 
 def load(path: str | Path) -> Any:
@@ -101,7 +96,9 @@ def load(path: str | Path) -> Any:
     path = Path(path)
     try:
         with open(path, "rb") as file:
-            _check_whole(file, path)
+            if file.read(len(HDF5_SIGNATURE)) != HDF5_SIGNATURE:
+                raise LoadError(f"{path} is not a saved posterior or fit: it is not a netCDF-4 file")
+            sealed.check(file, path, "a saved posterior or fit")
         return _read(path)
     except LoadError:
         raise
@@ -113,30 +110,7 @@ def load(path: str | Path) -> Any:
         ) from error
 
 
-def _taken(path: Path) -> FileExistsError:
-    return FileExistsError(f"{path} exists; say force=True (--force) to replace it")
-
-
-@contextmanager
-def _replacing(path: Path, force: bool) -> Iterator[Path]:
-    """Give a temporary name beside a path, and move it there once the block is done."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        yield temporary
-        if force:
-            os.replace(temporary, path)
-        else:
-            os.link(temporary, path)  # fails where the name has been taken meanwhile
-    except OSError as error:
-        if isinstance(error, FileExistsError):
-            raise _taken(path) from None
-        free = shutil.disk_usage(path.parent).free if path.parent.is_dir() else 0
-        raise OSError(f"{path} could not be written ({error}); {free} bytes are free") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _write(result: Posterior | Fit, path: Path) -> None:
+def _write(result: Posterior | Fit, path: Path, states: bool) -> None:
     import h5netcdf
 
     encoder = Encoder(NOUNS)
@@ -145,6 +119,7 @@ def _write(result: Posterior | Fit, path: Path) -> None:
     with h5netcdf.File(path, "w") as file:
         if isinstance(result, Posterior):
             spec |= {"run": asdict(result.run), "stats": list(result.stats)}
+            spec["resumption"] = encoder.encode(result.resumption) if states else None
             own_arrays["theta"] = result.theta
             groups = arviz_form.layout(result)
             for group, variables in groups.variables.items():
@@ -165,8 +140,12 @@ def _write(result: Posterior | Fit, path: Path) -> None:
             **encoder.arrays,
         }
         for name, values in arrays.items():
-            dims = [f"{name}_{axis}" for axis in range(values.ndim)]
-            own.dimensions.update(dict(zip(dims, values.shape, strict=True)))
+            # One dim for each length; where an array has a length twice, another.
+            dims: list[str] = []
+            for length in values.shape:
+                same = sum(dim.startswith(f"length_{length}_") for dim in dims)
+                dims.append(f"length_{length}_{same}")
+                own.dimensions.setdefault(dims[-1], length)
             own.create_variable(name, dims, data=_numbers(values))
 
 
@@ -192,32 +171,6 @@ def _text_type() -> np.dtype:
     return h5py.string_dtype()
 
 
-def _digest(file: BinaryIO, length: int) -> bytes:
-    """Return the SHA-256 of the first bytes of a file as hexadecimal digits."""
-    digest = hashlib.sha256()
-    file.seek(0)
-    while length > 0 and (block := file.read(min(BLOCK, length))):
-        digest.update(block)
-        length -= len(block)
-    return digest.hexdigest().encode()
-
-
-def _check_whole(file: BinaryIO, path: Path) -> None:
-    """Refuse a file that is not exactly what `save` wrote."""
-    if file.read(len(HDF5_SIGNATURE)) != HDF5_SIGNATURE:
-        raise LoadError(f"{path} is not a saved posterior: it is not a netCDF-4 file")
-    content = file.seek(0, os.SEEK_END) - TRAILER
-    file.seek(max(content, 0))
-    trailer = file.read()
-    if not trailer.startswith(MARK):
-        raise LoadError(
-            f"{path} is not a saved posterior, or was cut short or rewritten by another program: "
-            "it has no checksum at its end"
-        )
-    if trailer != MARK + _digest(file, content):
-        raise LoadError(f"{path} has been altered: its content does not match its checksum")
-
-
 def _read(path: Path) -> Posterior | Fit:
     import h5py
 
@@ -237,7 +190,8 @@ def _read(path: Path) -> Posterior | Fit:
         values, stats = arviz_form.read(
             restored, spec["stats"], lambda group, name: _array(file[group], name, size)
         )
-    return Posterior(restored, values, stats, theta, Run(**spec["run"]))
+        held = decoder.decode(spec.get("resumption"))
+    return Posterior(restored, values, stats, theta, Run(**spec["run"]), held)
 
 
 def _array(group: "h5py.Group", name: str, size: int) -> np.ndarray:

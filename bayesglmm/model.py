@@ -228,10 +228,33 @@ class Model:
             Of NUTS and HMC.
         progress : bool, optional
             Show a progress bar; by default where there is a terminal or a notebook.
+        executor : concurrent.futures.Executor, optional
+            Where the chains run instead of threads of this process: a pool of processes, or the
+            workers of a cluster, ``dask.distributed``'s ``client.get_executor(pure=False)``. Tasks
+            move one chain for about a second; a task that is lost with its worker is done again.
+            The draws are those of threads. A function that makes an executor is called again when
+            a pool breaks, as pools of processes do when a process dies; one that was given is left
+            open. ``jobs`` has no meaning then. Workers import this package, and compile if their
+            cache is empty; a family of your own has to be defined in a module that they import.
+        checkpoint : str or Path, optional
+            A file that the chains write their states and draws to as they run, replaced as a whole
+            each time. If the process is killed, the same call goes on from there, and returns what
+            it would have returned; other arguments, model or data are refused, but ``jobs``,
+            ``executor`` and ``progress`` may change. The file stays when the run is done, so that
+            the same call returns the same draws at once: remove it when you do not need it.
+        checkpoint_seconds : float
+            Between two checkpoints, 30 by default; at most a tenth of the time is spent on them.
 
         Returns
         -------
         Posterior
+
+        Raises
+        ------
+        DataError
+            For an argument outside its domain, or a checkpoint of another run, by name.
+        LoadError
+            For a checkpoint that was cut short or altered.
         """
         from .sampling import sample
 

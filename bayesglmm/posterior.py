@@ -11,6 +11,7 @@ import numpy as np
 from . import __version__
 from .derived import Derived
 from .diagnostics.verdict import Verdict, judge
+from .resumption import Resumption
 from .summary import summarize
 from .tables import Table
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from .chains import Draws
     from .design import Design
     from .model import Model
+    from .recipe import Recipe
 
 LIBRARIES = ("numpy", "numba", "scipy")  # whose versions may change the draws
 
@@ -74,6 +76,8 @@ class Posterior(Derived):
         The same draws in the model's own coordinates, without the effects.
     run : Run
         How the draws were made.
+    resumption : Resumption or None
+        Where the chains stand, for `extend`.
     """
 
     model: "Model"
@@ -81,10 +85,18 @@ class Posterior(Derived):
     stats: dict[str, np.ndarray]
     theta: np.ndarray
     run: Run
+    resumption: "Resumption | None" = None
 
     @classmethod
     def from_draws(
-        cls, model: "Model", draws: "Draws", *, sampler: str, reason: str, created: str = ""
+        cls,
+        model: "Model",
+        draws: "Draws",
+        *,
+        sampler: str,
+        reason: str,
+        created: str = "",
+        recipe: "Recipe | None" = None,
     ) -> "Posterior":
         """Return the posterior of a finished run of the chains."""
         run = Run(
@@ -98,7 +110,43 @@ class Posterior(Derived):
             created=created,
             versions=versions(),
         )
-        return cls(model, model.to_user(draws.theta, draws.u), dict(draws.stats), draws.theta, run)
+        values = model.to_user(draws.theta, draws.u)
+        held = Resumption(recipe, draws.standings, draws.failures) if recipe else None
+        return cls(model, values, dict(draws.stats), draws.theta, run, held)
+
+    def extend(
+        self,
+        draws: int,
+        *,
+        jobs: int | None = None,
+        progress: bool | None = None,
+        executor: Any = None,
+    ) -> "Posterior":
+        """Make more draws of every chain, from where it stands.
+
+        The result equals, bit for bit, one longer run with the same seed; also after `save` and
+        `load` in another process, and after an interruption.
+
+        Parameters
+        ----------
+        draws : int
+            How many more draws of each chain.
+        jobs, progress, executor
+            As of `Model.sample`.
+
+        Returns
+        -------
+        Posterior
+            With the draws of this one first; this one stays as it is.
+
+        Raises
+        ------
+        DataError
+            If the states of the chains are not known: the posterior was saved without them.
+        """
+        from . import sampling
+
+        return sampling.extend(self, draws, jobs=jobs, progress=progress, executor=executor)
 
     @property
     def chains(self) -> int:
@@ -211,11 +259,11 @@ class Posterior(Derived):
         present = [name for name in var_names if name in self.data.posterior.data_vars]
         return arviz_plots.plot_trace_dist(self.data, var_names=present, **options)
 
-    def save(self, path: str | Path, *, force: bool = False) -> None:
+    def save(self, path: str | Path, *, force: bool = False, states: bool = True) -> None:
         """Save to one netCDF file, which ``bayesglmm.load`` reads back; see `bayesglmm.io.save`."""
         from . import io
 
-        io.save(self, path, force=force)
+        io.save(self, path, force=force, states=states)
 
     def __str__(self) -> str:
         from . import printout

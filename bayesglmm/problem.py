@@ -127,8 +127,9 @@ def to_user(model: "Model", theta: np.ndarray, u: np.ndarray) -> dict[str, Any]:
     p, m = data.obs.X.shape[0], data.prior.covariance.row.size
     beta = theta[..., :p] / model.x_scale
     if design.has_intercept:
-        shift = beta @ model.x_center
-        beta[..., model.intercept] -= shift
+        # Column by column: a matrix product may round a draw by its place among the others.
+        for j in np.flatnonzero(model.x_center):
+            beta[..., model.intercept] -= beta[..., j] * model.x_center[j]
     L = covariance.factors(data.prior.covariance, theta[..., p : p + m]) / model.z_scale[:, None]
     sd = np.sqrt((L**2).sum(axis=-1))
     cor, place = [], 0

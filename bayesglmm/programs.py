@@ -27,7 +27,30 @@ DISPERSION = 2.0  # chains start this many posterior sds away, in each direction
 ATTEMPTS = 100  # starts tried, each nearer the centre than the last
 
 
-class GibbsProgram:
+class _Bound:
+    """What is bound to a family by its name, so that it can be sent to another process."""
+
+    family: "Family | tuple[str, str]"
+
+    @cached_property
+    def rows(self) -> Any:
+        """Compiled row function of the family."""
+        if isinstance(self.family, tuple):
+            try:
+                return families.bind(families.get(*self.family))
+            except ValueError as error:
+                error.add_note("Define it in a module that the workers import as well.")
+                raise
+        return families.bind(self.family)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {k: v for k, v in self.__dict__.items() if k != "rows"}
+        family = self.family
+        named = family if isinstance(family, tuple) else (family.name, family.link)
+        return {**state, "family": named}
+
+
+class GibbsProgram(_Bound):
     """Metropolis within Gibbs in transported coordinates, for one grouping factor."""
 
     stats = transport.STATS
@@ -42,7 +65,7 @@ class GibbsProgram:
     ) -> None:
         self.warmup = warmup
         data = model.problem.data
-        self.family: Family = model.family
+        self.family = model.family
         self.data, self.init = data, init
         self.guess = transport.Guess(map.center, map.modes, map.slopes)
         self.p, self.m = data.obs.X.shape[0], data.prior.covariance.row.size
@@ -57,14 +80,6 @@ class GibbsProgram:
         self.walks = adaptation.walks(np.sqrt(np.diag(covariance))[self.p : self.p + self.m])
         self.every = 1 if self.q > 1 or self.J <= FEW_GROUPS else EASY_EVERY
         self.centre = _centring(model, covariance)
-
-    @cached_property
-    def rows(self) -> Any:
-        """Compiled row function of the family."""
-        return families.bind(self.family)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k != "rows"}
 
     def start(self, random_state: np.ndarray, chain: int) -> dict[str, np.ndarray]:
         """State of a new chain, dispersed about the fit."""
@@ -185,23 +200,15 @@ def _stand_in(prior: Any) -> tuple[float, float, int]:
     return prior.mean, prior.scale**-2, 0
 
 
-class HamiltonianTarget:
+class HamiltonianTarget(_Bound):
     """The posterior in whitened coordinates, as HMC and NUTS see it."""
 
     logdensity = staticmethod(logdensity)
 
     def __init__(self, model: "Model", map: Map, init: np.ndarray | None) -> None:
-        self.family: Family = model.family
+        self.family = model.family
         self.data, self.map, self.init = model.problem.data, map, init
         self.dim, self.effects = map.center.size, map.modes.size
-
-    @cached_property
-    def rows(self) -> Any:
-        """Compiled row function of the family."""
-        return families.bind(self.family)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k != "rows"}
 
     def unwhiten(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Theta (n, dim) and effects (n, effects) of positions (n, dim + effects)."""

@@ -3,7 +3,9 @@
 import inspect
 import os
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -11,14 +13,16 @@ import numpy as np
 from . import chains as chain_runner
 from . import checks
 from ._jit import ENABLED
+from .chains import Draws
+from .checkpoint import SECONDS, Checkpoint, Identity
 from .conditionals import transport
 from .density import Map, logdensity
 from .errors import DataError
 from .fits import aghq
 from .fits.mode import LARGEST, Objective, at_theta, find, longest_steps, unfitted
 from .posterior import Posterior
-from .programs import GibbsProgram, HamiltonianTarget
-from .samplers.hamiltonian import HamiltonianProgram
+from .recipe import Recipe
+from .resumption import Resumption
 
 if TYPE_CHECKING:
     from .fits.mode import Mode
@@ -48,6 +52,9 @@ def sample(
     target_accept: float = 0.8,
     max_treedepth: int = 10,
     progress: bool | None = None,
+    executor: Any = None,
+    checkpoint: str | Path | None = None,
+    checkpoint_seconds: float = SECONDS,
     **unknown: Any,
 ) -> Posterior:
     """Draw from the posterior of a model; the arguments are those of `Model.sample`.
@@ -70,24 +77,43 @@ def sample(
         thin=thin,
         target_accept=target_accept,
         max_treedepth=max_treedepth,
+        executor=executor,
+        checkpoint=checkpoint,
+        checkpoint_seconds=checkpoint_seconds,
     )
     plan = choose(model, sampler)
-    # The seed of a run without one is drawn here and kept, so that every run can be repeated.
-    seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else int(seed)
     began = time.perf_counter()
-    _compile_ahead(plan.sampler)
-    map, covariance = start(model, plan.sampler)
-    values = _initial(model, init, map)
-    if plan.sampler == "gibbs":
-        program: Any = GibbsProgram(model, map, covariance, warmup, values)
-    else:
-        program = HamiltonianProgram(
-            plan.sampler,
-            HamiltonianTarget(model, map, values),
-            warmup,
-            target_accept,
-            max_treedepth,
+    keeper, found = None, None
+    if checkpoint is not None:
+        identity = Identity.of(
+            model,
+            init=init,
+            seed=seed,
+            chains=chains,
+            draws=draws,
+            warmup=warmup,
+            thin=thin,
+            sampler=plan.sampler,
+            target_accept=target_accept,
+            max_treedepth=max_treedepth,
         )
+        keeper = Checkpoint(checkpoint, identity, checkpoint_seconds)
+        found = keeper.find()
+    if found is not None:
+        seed, recipe = found.seed, found.recipe
+    else:
+        # The seed of a run without one is drawn here and kept, so that every run can be repeated.
+        drawn = int(np.random.SeedSequence().generate_state(1)[0])
+        seed = drawn if seed is None else int(seed)
+        _compile_ahead(plan.sampler)
+        map, covariance = start(model, plan.sampler)
+        values = _initial(model, init, map)
+        recipe = Recipe(
+            plan.sampler, warmup, target_accept, max_treedepth, map._asdict(), covariance, values
+        )
+        if keeper is not None:
+            keeper.open(seed, recipe)
+    program = recipe.program(model)
     fitted = time.perf_counter()
     result = chain_runner.run(
         program,
@@ -98,6 +124,10 @@ def sample(
         thin=thin,
         jobs=jobs if jobs is not None else min(chains, os.cpu_count() or 1),
         progress=progress,
+        executor=executor,
+        recorder=keeper,
+        standings=() if found is None else found.standings,
+        failures=None if found is None else found.failures,
     )
     result.seconds["fit"] = fitted - began
     return Posterior.from_draws(
@@ -105,8 +135,89 @@ def sample(
         result,
         sampler=plan.sampler,
         reason=plan.reason,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=_now(),
+        recipe=recipe,
     )
+
+
+def extend(
+    post: Posterior,
+    draws: int,
+    *,
+    jobs: int | None = None,
+    progress: bool | None = None,
+    executor: Any = None,
+) -> Posterior:
+    """Go on with a posterior's chains; the arguments are those of `Posterior.extend`.
+
+    Raises
+    ------
+    DataError
+        If the states of the chains are not known, or an argument is outside its domain.
+    """
+    checks.sampler_arguments(draws=draws, warmup=0, chains=1, jobs=jobs, executor=executor)
+    held = post.resumption
+    if held is None or not held.standings:
+        raise DataError(
+            "this posterior cannot be extended: it does not have the states of its chains (it was "
+            "saved without them, or not made by sample()). Sample again with "
+            f"seed={post.run.seed} and more draws: the first of them will be the same"
+        )
+    began = time.perf_counter()
+    program = held.recipe.program(post.model)
+    previous = Draws(
+        post.theta,
+        np.empty((0, 0)),
+        {},
+        post.run.seed,
+        post.run.warmup,
+        post.run.thin,
+        post.run.seconds,
+        standings=held.standings,
+        failures=held.failures,
+    )
+    made = time.perf_counter()
+    more = chain_runner.resume(
+        program,
+        previous,
+        draws,
+        had=post.draws,
+        jobs=jobs,
+        progress=progress,
+        executor=executor,
+    )
+    more.seconds["fit"] = made - began
+    numbers = [standing.number for standing in held.standings]
+    kept = [numbers.index(standing.number) for standing in more.standings]
+    values = post.model.to_user(more.theta, more.u)
+    run = replace(
+        post.run,
+        seconds=chain_runner.added(post.run.seconds, more.seconds),
+        interrupted=more.interrupted,
+        created=_now(),
+    )
+    return Posterior(
+        post.model,
+        _joined(post.values, values, kept),
+        _joined(post.stats, more.stats, kept),
+        np.concatenate([post.theta[kept], more.theta], axis=1),
+        run,
+        Resumption(held.recipe, more.standings, more.failures),
+    )
+
+
+def _joined(before: dict[str, Any], after: dict[str, Any], kept: list[int]) -> dict[str, Any]:
+    """Draws (chains, draws, ...) of the kept chains, one after the other, by name."""
+    return {
+        name: _joined(before[name], values, kept)
+        if isinstance(values, dict)
+        else np.concatenate([before[name][kept], values], axis=1)
+        for name, values in after.items()
+    }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _compile_ahead(sampler: str) -> None:

@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from test_chains import Walk, run, same
+from test_extend import STRUCTURES, assert_same, model
 
 from bayesglmm import chains
 from bayesglmm.chains import tasks
-from bayesglmm.errors import ConvergenceWarning
+from bayesglmm.errors import ConvergenceWarning, DataError
 
 
 @dataclass(frozen=True)
@@ -195,6 +196,38 @@ def test_progress_moves_by_blocks(capsys):
     assert "chain 4" in shown and "70/70" in shown
 
 
+@pytest.mark.parametrize("sampler", STRUCTURES)
+def test_models_run_in_processes(sampler, tmp_path):
+    options = {"draws": 20, "warmup": 30, "chains": 3, "seed": 4, "sampler": sampler}
+    whole = model(sampler).sample(progress=False, **options | {"draws": 30})
+    with processes() as executor:
+        post = model(sampler).sample(executor=executor, **options)
+        assert_same(post.extend(10, executor=executor), whole)
+        path = tmp_path / "run.ckpt"
+        kept = model(sampler).sample(executor=executor, checkpoint=path, **options)
+        assert_same(kept, post)
+    assert_same(kept.extend(10, executor=lambda: ThreadPoolExecutor(1)), whole)
+
+
+def test_a_family_that_the_workers_do_not_know_is_an_error_in_words():
+    program = sampling_program()
+    program.family = ("mine", "log")
+    with processes(1) as executor, pytest.raises(ValueError, match="unknown family 'mine'") as at:
+        chains.run(program, seed=1, chains=1, draws=5, warmup=0, executor=executor)
+    assert any("module that the workers import" in note for note in at.value.__notes__)
+
+
+def sampling_program():
+    """Return a Gibbs program without warm-up."""
+    post = model("gibbs").sample(draws=2, warmup=0, chains=1, progress=False)
+    return post.resumption.recipe.program(post.model)
+
+
+def test_an_executor_has_to_be_one():
+    with pytest.raises(DataError, match="executor has to be"):
+        model("gibbs").sample(executor=4)
+
+
 @contextmanager
 def cluster():
     """A local cluster of two worker processes, and a client of it."""
@@ -215,3 +248,6 @@ def test_draws_of_a_dask_cluster_are_those_of_threads(tmp_path):
         # A worker that dies is replaced by the cluster, and its block done again elsewhere.
         assert same(run(Deadly(folder=str(tmp_path)), executor=executor), run())
         assert len(list(tmp_path.iterdir())) == 1
+        options = {"draws": 20, "warmup": 30, "chains": 3, "seed": 4, "progress": False}
+        post = model("gibbs").sample(executor=executor, **options)
+        assert_same(post, model("gibbs").sample(**options))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import bayesglmm as bg
-from bayesglmm import io
+from bayesglmm import io, sealed
 from bayesglmm.codec import Decoder, Encoder
 from bayesglmm.posterior import Posterior, Run
 
@@ -110,7 +110,7 @@ def test_a_full_disk_leaves_what_was_there(saved, tmp_path, monkeypatch):
     path = tmp_path / "fit.nc"
     path.write_text("mine")
 
-    def full(post, temporary):
+    def full(post, temporary, states):
         temporary.write_text("half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -158,7 +158,7 @@ def test_what_is_not_a_file_is_refused(path):
 def _sealed(path):
     """Give a file the checksum that `load` asks for."""
     content = path.read_bytes()
-    path.write_bytes(content + io.MARK + hashlib.sha256(content).hexdigest().encode())
+    path.write_bytes(content + sealed.MARK + hashlib.sha256(content).hexdigest().encode())
 
 
 def _external(file, h5py):

@@ -19,6 +19,8 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "errors",
             "tables",
             "codec",
+            "sealed",
+            "bundle",
             "_jit",
             "_linking",
             "_sources",
@@ -71,12 +73,14 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         {"tools"},
     ),
     "meeting": (
-        {"model", "problem", "prior_defaults", "programs"},
+        {"model", "problem", "prior_defaults", "programs", "recipe"},
         {"tools", "data", "statistics", "movement"},
     ),
     "results": (
         {
             "sampling",
+            "resumption",
+            "checkpoint",
             "summary",
             "posterior",
             "arviz_form",

@@ -243,14 +243,17 @@ def _collect(
             if recorder is not None and recorder.due():
                 recorder.write(*_standings(workers, failures))
 
-        if executor is None:
-            run_on_threads(workers, jobs, stop, look)
-        else:
-            from .tasks import run_as_tasks
+        todo = any(worker.unfinished for worker in workers)
+        try:
+            if executor is None:
+                run_on_threads(workers, jobs, stop, look)
+            else:
+                from .tasks import run_as_tasks
 
-            run_as_tasks(workers, executor, stop, look)
-        if recorder is not None:
-            recorder.write(*_standings(workers, failures))
+                run_as_tasks(workers, executor, stop, look)
+        finally:
+            if recorder is not None and todo:
+                recorder.write(*_standings(workers, failures))
     wall = time.perf_counter() - begun - first_call
 
     for worker in workers:

@@ -3,6 +3,7 @@
 import operator
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from os import PathLike
 from typing import Any
 
 from ..errors import DataError
@@ -19,6 +20,9 @@ def sampler_arguments(
     thin: object = 1,
     target_accept: object = 0.8,
     max_treedepth: object = 10,
+    executor: object = None,
+    checkpoint: object = None,
+    checkpoint_seconds: object = 0.0,
 ) -> None:
     """Refuse arguments of ``sample`` outside their domain, by name.
 
@@ -36,6 +40,16 @@ def sampler_arguments(
         _whole("jobs", jobs, 1)
     if seed is not None:
         _whole("seed", seed, 0)
+    if not (executor is None or hasattr(executor, "submit") or callable(executor)):
+        raise DataError(
+            "executor has to be a concurrent.futures.Executor (it has a method submit), or a "
+            f"function that makes one, not {executor!r}"
+        )
+    if checkpoint is not None and not isinstance(checkpoint, str | PathLike):
+        raise DataError(f"checkpoint has to be the name of a file, not {checkpoint!r}")
+    seconds = checkpoint_seconds
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds >= 0:
+        raise DataError(f"checkpoint_seconds has to be a number of 0 or more, not {seconds!r}")
     if isinstance(target_accept, bool | str) or not isinstance(target_accept, int | float):
         raise DataError(f"target_accept has to be a number, not {target_accept!r}")
     if not 0 < target_accept < 1:
