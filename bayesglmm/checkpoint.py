@@ -63,6 +63,7 @@ class Identity:
     ) -> "Identity":
         """Return the identity of a run of a model; arguments are those of `sampling.sample`."""
         design, family = model.design, model.family
+        numbers: dict[str, Any] = {name: int(value) for name, value in counts.items()}
         return cls(
             formula=design.formula,
             family=f"{family.name}, {family.link} link",
@@ -72,7 +73,7 @@ class Identity:
             sampler=sampler,
             init=repr(sorted((name, float(value)) for name, value in (init or {}).items())),
             target_accept=float(target_accept),
-            **{name: int(value) for name, value in counts.items()},
+            **numbers,
         )
 
 

@@ -60,8 +60,8 @@ def save(
     force : bool
         Whether a file of that name may be replaced.
     states : bool
-        Whether to save where the chains of a posterior stand, which `Posterior.extend` needs: for large models
-        some dozens of numbers for each row and effect.
+        Whether to save where the chains of a posterior stand, which `Posterior.extend` needs: for
+        large models some dozens of numbers for each row and effect.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def load(path: str | Path) -> Any:
     try:
         with open(path, "rb") as file:
             if file.read(len(HDF5_SIGNATURE)) != HDF5_SIGNATURE:
-                raise LoadError(f"{path} is not a saved posterior or fit: it is not a netCDF-4 file")
+                raise LoadError(f"{path} is no saved posterior or fit: it is not a netCDF-4 file")
             sealed.check(file, path, "a saved posterior or fit")
         return _read(path)
     except LoadError:

@@ -38,6 +38,7 @@ def model(family: str = "poisson") -> SimpleNamespace:
         sd=("sd(Intercept|a/b)", "sd(x|a/b)"),
         cor=("cor(Intercept,x|a/b)",),
         dispersion=(chosen.dispersion,) if chosen.dispersion else (),
+        inverse=(),
     )
     return SimpleNamespace(
         design=design,
