@@ -10,6 +10,8 @@ from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import formula as language
+from .coding import Functions
+from .errors import DataError
 from .expressions import Call, Expression, Text, names, parse, walk
 from .redundancy import by_product
 
@@ -56,11 +58,27 @@ class Term(NamedTuple):
     factors: tuple[str, ...]
 
 
-def formula_of(design: "Design") -> language.Formula:
-    """The formula that a design was made of, read again."""
+def formula_of(design: "Design", functions: Functions | None = None) -> language.Formula:
+    """The formula that a design was made of, read again.
+
+    Parameters
+    ----------
+    design : Design
+    functions : mapping, optional
+        The user's own functions, if new columns are to be made: then all that it calls.
+
+    Raises
+    ------
+    DataError
+        If functions are given, and one that the formula calls is not among them.
+    """
     tables = (*language.FUNCTIONS, *language.RESPONSES, *language.ADDITIONS)
     calls = {node.function for node in walk(parse(design.formula)) if isinstance(node, Call)}
-    return language.read(design.formula, calls - set(tables))
+    own = calls - set(tables)
+    if functions is not None and not own <= set(functions):
+        missing = ", ".join(sorted(own - set(functions)))
+        raise DataError(f"the formula calls {missing}: give it again with functions={{...}}")
+    return language.read(design.formula, own)
 
 
 def terms(design: "Design") -> tuple[Term, ...]:

@@ -60,8 +60,8 @@ class Grid:
     """
 
     def __init__(self, design: "Design", functions: Functions | None = None) -> None:
-        self.design, self.functions = design, functions
-        self.formula = formula_of(design)
+        self.design, self.functions = design, functions or {}
+        self.formula = formula_of(design, self.functions)
         self.variables = _variables(self.formula.products, design)
 
     def variable(self, name: str) -> Variable:

@@ -252,7 +252,7 @@ def _rows_at(
         rows = _rows_of(design)
         return rows, tuple(f"row {k}" for k in design.rows)
     given = Table(newdata)
-    formula = formula_of(design)
+    formula = formula_of(design, functions or {})
     bars = {name for bar in formula.bars for name in bar.group}
     columns: dict[str, Column] = {}
     for name in formula.columns(with_response=False):

@@ -191,3 +191,52 @@ def test_a_posterior_has_no_adjustment():
 def test_a_level_outside_of_zero_and_one_is_refused():
     with pytest.raises(ValueError, match="level"):
         results.fit("depression").means("treat", level=95)
+
+
+def random_posterior(model, **values):
+    p = len(model.names.fixed)
+    return results.posterior(model, np.linspace(-1, 1, p), 0.01 * np.eye(p), **values)
+
+
+def test_a_model_without_intercept_has_its_coefficients_as_means():
+    model = bg.glmm("Mate ~ 0 + Cross + (1 | Female)", bg.load_dataset("salamander"), "bernoulli")
+    post = random_posterior(model)
+    np.testing.assert_allclose(post.means("Cross").draws, post.values["beta"], atol=1e-12)
+    both = post.contrasts("Cross[R/R] - Cross[W/W]").draws[..., 0]
+    np.testing.assert_allclose(both, post.values["beta"][..., 0] - post.values["beta"][..., 3])
+
+
+def test_a_number_may_also_be_a_factor():
+    model = results.model("epilepsy", "seizures ~ factor(visit) + visit:base + (1 | id)")
+    post = random_posterior(model)
+    beta = post.values["beta"]
+    made = post.means("visit", at={"base": 3})
+    assert made.names == ("visit[1]", "visit[2]", "visit[3]", "visit[4]")
+    np.testing.assert_allclose(made.draws[..., 2], beta[..., 0] + beta[..., 2] + 9 * beta[..., 4])
+    np.testing.assert_allclose(post.means("factor(visit)", at={"base": 3}).draws, made.draws)
+
+
+def test_functions_of_the_user_have_to_be_given_again():
+    functions = {"half": lambda x: x / 2}
+    model = bg.glmm(
+        "seizures ~ half(base) * treat + (1 | id)",
+        results.data("epilepsy"),
+        "poisson",
+        functions=functions,
+    )
+    post = random_posterior(model)
+    beta = post.values["beta"]
+    made = post.means("treat", at={"base": 8}, functions=functions)
+    np.testing.assert_allclose(made.draws[..., 0], beta[..., 0] + 4 * beta[..., 1])
+    with pytest.raises(bg.DataError, match="calls half"):
+        post.means("treat")
+
+
+def test_a_grid_that_would_be_too_large_is_refused():
+    from bayesglmm import grid
+
+    model = results.model("depression")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(grid, "MAX_ROWS", 5)
+        with pytest.raises(bg.DataError, match="Fix some"):
+            random_posterior(model).means("treat")
