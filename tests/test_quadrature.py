@@ -15,6 +15,7 @@ from bayesglmm.fits import laplace, mode, quadrature
 from bayesglmm.fits.hermite import rule
 
 STRUCTURES = {"intercept": 1, "slope": 2, "diagonal": 2, "three": 3}
+EDGED = ("identity", "sqrt", "inverse")  # links whose eta has to stay positive
 SAME = 1e-10
 EXACT = 1e-8  # relative, of a log-likelihood by a fine grid
 
@@ -64,6 +65,9 @@ def many_groups():
 def test_gradient_of_every_family_and_link(family, link, structure):
     made = model(family, link, structure)
     theta, _ = natural_point(made, np.random.default_rng(5))
+    if link in EDGED and family != "gaussian":
+        cov = made.problem.data.prior.covariance
+        theta[made.problem.data.obs.X.shape[0] + np.flatnonzero(cov.row == cov.col)] -= 1.0
     at = objective(made, 3)
     check(lambda x: at(x)[0], at(theta)[1], theta)
 
@@ -119,9 +123,7 @@ def by_grid(made, theta: np.ndarray, width: float = 9.0, points: int = 121) -> f
     return total
 
 
-@pytest.mark.parametrize(
-    ("family", "link"), [pair for pair in PAIRS if pair[1] not in ("identity", "sqrt")]
-)
+@pytest.mark.parametrize(("family", "link"), [pair for pair in PAIRS if pair[1] not in EDGED])
 def test_many_nodes_give_the_integral(family, link):
     made = model(family, link, "intercept")
     theta, _ = natural_point(made, np.random.default_rng(8))

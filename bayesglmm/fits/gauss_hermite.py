@@ -243,7 +243,8 @@ def _over_nodes(rows, obs, with_phi, c, L, phi, nodes, log_weights, work, square
         _add_weighted_rows(lanes, c, weight, b, buffer, mean_row)
         if with_phi:
             sum_rows(lanes, obs.y, 1, c, slope, buffer, score[0])
-            _add_product(phi_slope[:groups], weight, score[0])
+            _weigh(score[0, :groups], weight)
+            add(phi_slope[:groups], score[0], 1.0)
         for k in range(q):
             own = score[k]
             sum_rows(lanes, obs.Z[k], obs.ones[k], c, b, buffer, own)
