@@ -8,6 +8,7 @@ The coefficients do not care.
 """
 
 import argparse
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from bayesglmm import profiles
 FORMULA = "outcome ~ diagnose + treat * factor(time) + (1 | case)"
 SD = "sd(Intercept|case)"
 EFFECT = "treat[new]:factor(time)[2]"  # what the new treatment adds by week 4
-GRID = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)  # sds at which the likelihood is shown
+GRID = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # sds at which the likelihood is shown
 PRIORS = {
     "half-t(3, 0, 2.5)": bg.HalfStudentT(3, 2.5),
     "uniform(0, 10)": bg.Uniform(0, 10),
@@ -45,9 +46,8 @@ def main(arguments: list[str] | None = None) -> None:
 
     print("\nLog likelihood below its maximum, all coefficients at their best given the sd")
     print("  sd      " + "".join(f"{sd:8.2f}" for sd in GRID))
-    drops = {fit.method: drop(fit) for fit in fits[:2]}
-    for method, (sds, lost) in drops.items():
-        print(f"  {method:8s}" + "".join(f"{np.interp(sd, sds, lost):8.3f}" for sd in GRID))
+    for fit in fits[:2]:
+        print(f"  {fit.method:8s}" + "".join(f"{lost:8.3f}" for lost in drop(fit, GRID)))
 
     print("\nPosterior of the sd, and of the effect")
     draws = {}
@@ -64,17 +64,18 @@ def main(arguments: list[str] | None = None) -> None:
             f"({effect.std():.2f})"
         )
     if asked.figure:
-        plot(asked.figure, drops, draws)
+        plot(asked.figure, fits[:2], draws)
         print(f"\nsaved {asked.figure}")
 
 
-def drop(fit: bg.Fit) -> tuple[np.ndarray, np.ndarray]:
-    """Sds, and how far below its maximum the profile log likelihood is there."""
-    curve = profiles.curve(fit, SD)
-    return curve.value, -0.5 * curve.zeta**2
+def drop(fit: bg.Fit, sds: Sequence[float]) -> np.ndarray:
+    """How far below its maximum the profile log likelihood is at some sds."""
+    curve = profiles.curve(fit, SD, reach=4.0, points=30)
+    # The signed root is nearly straight where the likelihood bends.
+    return -0.5 * np.interp(sds, curve.value, curve.zeta) ** 2
 
 
-def plot(path: str, drops: dict, draws: dict) -> None:
+def plot(path: str, fits: list[bg.Fit], draws: dict[str, np.ndarray]) -> None:
     """The likelihood above, the posteriors below, over the same sds."""
     import matplotlib
 
@@ -82,13 +83,14 @@ def plot(path: str, drops: dict, draws: dict) -> None:
     import matplotlib.pyplot as plt
 
     figure, (above, below) = plt.subplots(2, sharex=True, figsize=(7, 6), layout="constrained")
-    for method, (sds, lost) in drops.items():
-        above.plot(sds, lost, label=method)
+    sds = np.linspace(0.01, 0.8, 200)
+    for fit in fits:
+        above.plot(sds, drop(fit, sds), label=fit.method)
     above.set(ylabel="log likelihood\nbelow its maximum", ylim=(-2.5, 0.1))
     above.legend()
     for label, values in draws.items():
-        below.hist(values, bins=80, range=(0, 1.5), density=True, histtype="step", label=label)
-    below.set(xlabel=SD, ylabel="posterior density", xlim=(0, 1.5))
+        below.hist(values, bins=50, range=(0, 1), density=True, histtype="step", label=label)
+    below.set(xlabel=SD, ylabel="posterior density", xlim=(0, 1))
     below.legend()
     figure.savefig(path)
 

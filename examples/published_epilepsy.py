@@ -25,6 +25,8 @@ def main(arguments: list[str] | None = None) -> None:
     )
     rspl = model.fit("rspl")
     print(rspl, end="\n\n")
+    print("With all printed digits")
+    print(rspl.summary()[["estimate", "se", "df"]].round(5).to_string(), end="\n\n")
     print("Covariance parameters, as SAS prints them")
     print(rspl.variances().to_string(), end="\n\n")
     print("Type III tests")

@@ -261,10 +261,8 @@ def _reason(record: Record, found: dict[str, float], broken: tuple[str, ...]) ->
     arbiter = compare(load(other))
     if arbiter.broken:
         return ""
-    if record.loglik is None:
-        return "its iterations stopped early: to the end they agree"
-    gain = arbiter.record.content["logLik"] - record.content["logLik"]
-    return f"{record.package} stopped early: given time it gains {gain:.1e} and agrees"
+    what = "its iterations" if record.loglik is None else record.package
+    return f"{what} stopped early: given time, the same agrees ({TIGHT})"
 
 
 def load(name: str) -> Record:

@@ -10,7 +10,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 # Words that each has to print.
 SAYS = {
     "epilepsy": ("rate ratio", "share"),
-    "published_epilepsy": ("-2.3423", "log(base):treat[Progabide]", "crossing"),
+    "published_epilepsy": ("-2.3423", "-1.3681", "rate ratio is 1", "aghq"),
     "sleepstudy": ("251.4", "42.139", "posterior"),
     "depression": ("half-t(3, 0, 2.5)", "laplace"),
 }
