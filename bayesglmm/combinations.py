@@ -2,8 +2,9 @@
 
 ``"treat[new] + treat[new]:week[1] / 2"`` is read by a reader of its own, and nothing is evaluated.
 A name is looked up as it stands among the rows of the tables first; after that generously:
-``week1`` and ``week['1']`` are ``week[1]``, ``treat`` is ``treat[new]`` where that is the only
-column of ``treat``, factors of a product may come in any order, and a reference level is 0.
+``week1`` and ``week['1']`` are ``week[1]``; ``treat`` is ``treat[new]`` where that is the only
+column of ``treat``, and so is ``new`` where no other factor has such a level; factors of a product
+may come in any order; a reference level is 0.
 """
 
 import re
@@ -165,6 +166,8 @@ def _word_fits(word: str, part: Part) -> int:
         level = _squeezed(part.level)
         if any(word in (f"{name}[{level}]", f"{name}{level}") for name in spelled):
             return SPELLED
+        if word == level:
+            return ALONE
     return ALONE if word in spelled else 0
 
 

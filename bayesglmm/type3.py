@@ -138,4 +138,6 @@ def _change(treatment: list[Polynomial], effect: list[Polynomial]) -> np.ndarray
         for k, column in enumerate(columns):
             for monomial, c in column.items():
                 matrix[monomials[monomial], k] = c
+    if len(monomials) == len(treatment):  # no factor is coded in full: an exact and quicker way
+        return np.linalg.solve(T, E)
     return np.asarray(np.linalg.lstsq(T, E, rcond=None)[0])

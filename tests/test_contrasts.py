@@ -47,6 +47,7 @@ def design():
         ("treat : week2", row(n2=1)),
         ("treat[ 'new' ]:factor(week)[4]", row(n4=1)),
         ("treatnew", row(new=1)),
+        ("new + new:week2", row(new=1, n2=1)),
         ("-(treat + 2 * treat:week2) / 4", row(new=-0.25, n2=-0.5)),
         ("treat*2/4 - -1e0*diagnose", row(new=0.5, severe=1)),
         ("(Intercept) + .5*(week2+week4)", row(one=1, w2=0.5, w4=0.5)),

@@ -231,6 +231,29 @@ def test_means_of_a_posterior_are_those_of_simulated_groups():
     assert len(post.marginal_means().names) == 56
 
 
+def test_random_slopes_bend_the_marginal_curve():
+    # The published form: logit, beta = (3, 1), effects of variance (4, 1), x from -10 to 10.
+    rng = np.random.default_rng(5)
+    data = {
+        "y": rng.integers(0, 2, 60).astype(float),
+        "x": np.tile(np.linspace(-10, 10, 20), 3),
+        "g": np.repeat(["a", "b", "c"], 20).tolist(),
+    }
+    model = bg.glmm("y ~ x + (x | g)", data, "bernoulli")
+    post = results.posterior(
+        model, np.array([3.0, 1.0]), 1e-14 * np.eye(2), sd=[2.0, 1.0], cor=[0.0]
+    )
+    x = np.array([-10.0, -4, 0, 5, 10])
+    made = post.marginal_means({"x": x}).draws.mean(axis=(0, 1))
+    nodes, weights = np.polynomial.hermite_e.hermegauss(80)
+    u, v = np.meshgrid(2.0 * nodes, nodes)
+    w = np.outer(weights, weights) / (2 * np.pi)
+    expected = [np.sum(w / (1 + np.exp(-(3 + u + (1 + v) * at)))) for at in x]
+    np.testing.assert_allclose(made, expected, atol=2e-3)  # of the oracle at sd 10
+    # Flatter than the curve of a typical group, and not monotone in the odds.
+    assert made[0] > 0.1 and made[-1] < 0.9
+
+
 def test_the_offset_counts_in_marginal_means():
     rng = np.random.default_rng(2)
     data = {
