@@ -11,7 +11,7 @@ import numpy as np
 from . import covariance, wald
 from .errors import ConvergenceWarning, DataError
 from .fits import glm, mode, profile, quadrature
-from .fits.boundary import ONE, ZERO_SD
+from .fits.boundary import FAR, ONE, ZERO_SD
 from .tables import Table
 from .wording import shown_levels
 
@@ -196,7 +196,8 @@ class Rows:
             return self._linear(self._unit(self.p + e), lambda x: _exp(x) / scale, lowest)
         if name in self.names.cor:
             return self._correlation(self.names.cor.index(name))
-        highest = float(self.theta[-1]) if self.fit.outcome.endless else math.inf
+        # A dispersion without bound is FAR times what says no more already.
+        highest = float(self.theta[-1]) + (0.0 if self.fit.outcome.endless else math.log(FAR))
         return self._linear(self._unit(self.kept.size - 1), _exp, -math.inf, highest)
 
     def _unit(self, element: int) -> np.ndarray:
@@ -226,7 +227,8 @@ class Rows:
         """A correlation by Fisher's z: its own element, or the first of the effects reordered."""
         e = int(np.flatnonzero(self.cov.row != self.cov.col)[which])
         k, l = int(self.cov.row[e]), int(self.cov.col[e])
-        if self.fit.outcome.boundary[e]:
+        zero = self.fit.outcome.boundary & (self.cov.row == self.cov.col)
+        if np.isin([k, l], self.cov.row[zero]).any():
             return None
         block = int(np.searchsorted(self.cov.block_start, k, side="right")) - 1
         first, last = int(self.cov.block_start[block]), int(self.cov.block_start[block + 1])

@@ -477,6 +477,26 @@ def test_an_sd_of_zero_has_an_upper_limit_only():
     assert narrow.loc["sd(Intercept|g)"].iloc[1] < upper
 
 
+def test_a_size_without_upper_limit():
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame({"g": np.arange(200) % 20, "y": rng.poisson(3.0, 200)})
+    table = bg.glmm("y ~ 1 + (1|g)", frame, "negative_binomial").fit().confint(method="profile")
+    lower, upper = table.loc["size"]
+    assert upper == math.inf and 1.0 < lower < 1e4
+
+
+def test_a_correlation_of_one_has_a_limit_on_its_other_side():
+    rng = np.random.default_rng(3)
+    g, x = np.arange(120) % 12, rng.normal(size=120)
+    frame = pd.DataFrame({"g": g, "x": x})
+    u = rng.normal(size=12)[g]
+    frame["y"] = 1.0 + u + 0.7 * u * x + 0.3 * rng.normal(size=120)
+    made = bg.glmm("y ~ x + (x|g)", frame).fit("laplace")
+    cor = made.model.names.cor[0]
+    lower, upper = made.confint(method="profile", names=[cor]).loc[cor]
+    assert 0.5 < lower < 0.9999 and upper == 1.0
+
+
 def test_what_has_no_profile_is_refused():
     made = small("x + (1|g)")
     with pytest.raises(bg.DataError, match="'x'.*'ml'"):

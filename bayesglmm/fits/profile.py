@@ -281,6 +281,8 @@ class _Profile:
 
         Infinite if |zeta| stays below it up to `bound` or FARTHEST, nan if it is not found.
         """
+        if sign * bound <= 0.0:
+            return sign * math.inf  # the estimate itself lies there
         inner, outer, failed = self.origin, math.inf, True
         z = sign * (1.0 if self.edge else quantile)
         tried = [self.origin] if not self.edge else []
@@ -326,7 +328,7 @@ class _Profile:
         """Visit points that lie about `step` in zeta apart, as far as `reach`."""
         point, z = self.origin, 0.0
         farthest = min(sign * bound, FARTHEST)
-        for _ in range(MOST):
+        for _ in range(MOST if farthest > 0.0 else 0):
             stride = step / max(point.slope, 0.25) if point.slope > 0.0 else 0.5
             z = sign * min(abs(z) + stride, farthest)
             try:
