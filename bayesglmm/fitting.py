@@ -59,7 +59,11 @@ def fit(
         raise DataError(f"df has to be one of {', '.join(RULES)}, not {df!r}")
     rule = df or ("containment" if method in BY_DEGREES else "none")
     identified.refuse(model, effects=method != "glm")
-    outcome = identified.judge(model, _outcome(model, method, nodes, scale or "fixed"))
+    try:
+        outcome = _outcome(model, method, nodes, scale or "fixed")
+    except (np.linalg.LinAlgError, ArithmeticError) as error:
+        raise identified.failed(model, method, error) from error
+    outcome = identified.judge(model, outcome)
     made = Fit(model, outcome, "" if rule == "none" else rule)
     if rule == "between-within":
         _ = made.denominator  # refused here where factors are not nested, not when it is printed

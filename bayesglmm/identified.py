@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import checks
+from .checks.coefficients import PERFECT_FIT
 from .checks.findings import COUNTS, PROPORTIONS
 from .errors import DataError
 from .fits import separation
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 PRIOR = "a proper prior gives an answer: model.sample()"
 NEARLY_DEPENDENT = 1e-6  # least eigenvalue of the columns' correlations that needs no closer look
+SCALED = ("gaussian", "gamma")  # families whose dispersion a perfect fit sends to its end
 NEARLY_PERFECT = 1e-8  # share of the response's variance left over that needs no closer look
 LARGE_SE = 5.0  # of a column of unit spread, on the scale of eta: the data say nothing
 ZERO_SIGMA = 1e-6  # of the response's sd
@@ -54,7 +56,11 @@ def refuse(model: "Model", effects: bool = True) -> None:
                 f"{factor.name} has 1 level: the likelihood says nothing of its sd. Leave "
                 f"{term.text} out; {PRIOR}"
             )
-        if "Intercept" not in term.names or len(factor.levels) < y.size:
+        if "Intercept" not in term.names:
+            continue
+        if len(factor.levels) < y.size:
+            if family in SCALED:
+                _perfect_within(model, term.factor)
             continue
         if family == "gaussian":
             raise DataError(
@@ -101,10 +107,51 @@ def _columns(model: "Model") -> None:
         raise DataError(f"there is no maximum-likelihood fit: {text}; {PRIOR}")
 
 
+def _perfect_within(model: "Model", factor: int) -> None:
+    """Refuse a response that the fixed effects fit without error but for one value a level."""
+    design = model.design
+    group, level = design.factors[factor], design.factors[factor].index
+    z = model.family.linkfun(design.response.y) - design.offset
+    counts = np.maximum(np.bincount(level, minlength=len(group.levels)), 1)
+
+    def centred(x: np.ndarray) -> np.ndarray:
+        made: np.ndarray = x - (np.bincount(level, x, counts.size) / counts)[level]
+        return made
+
+    z, total = centred(z), float(np.square(z - z.mean()).sum())
+    columns = ((design.X - model.x_center) / model.x_scale).T
+    X = np.array([centred(x) for x in columns]).reshape(-1, z.size)
+    if z @ z > NEARLY_PERFECT * total:
+        beta = np.linalg.lstsq(X @ X.T, X @ z, rcond=None)[0]
+        if z @ z - beta @ (X @ z) > NEARLY_PERFECT * total:
+            return
+    left = z - np.linalg.lstsq(X.T, z, rcond=None)[0] @ X if X.size else z
+    if left @ left <= PERFECT_FIT**2 * total:
+        dispersion = model.family.dispersion
+        end = "goes to 0" if dispersion == "sigma" else "goes to infinity"
+        raise DataError(
+            f"there is no maximum-likelihood fit: the fixed effects and {group.name} fit "
+            f"{design.response.name} perfectly, so that {dispersion} {end}, where the likelihood "
+            f"has no bound; {PRIOR}"
+        )
+
+
 def judge(model: "Model", outcome: "Outcome") -> "Outcome":
     """Say of an outcome where the likelihood has no maximum."""
     found = _unbounded(model, outcome)
     return replace(outcome, unbounded=found) if found else outcome
+
+
+def failed(model: "Model", method: str, error: Exception) -> DataError:
+    """What to say where the search of a method led out of the numbers."""
+    binary = model.family.name in PROPORTIONS and method != "glm"
+    found = _separations(model) or (_concordant(model) if binary else ())
+    reason = (
+        f"method {method!r} found no maximum: its search led out of the numbers ({error}). Look "
+        f"for a response that the model fits perfectly, or an effect that the data cannot show; "
+        f"{PRIOR}"
+    )
+    return DataError(found[0] if found else reason)
 
 
 def _unbounded(model: "Model", outcome: "Outcome") -> tuple[str, ...]:
@@ -121,18 +168,27 @@ def _unbounded(model: "Model", outcome: "Outcome") -> tuple[str, ...]:
     with np.errstate(invalid="ignore"):
         se = np.sqrt(np.diag(outcome.covariance)[:p])
     suspect = not (outcome.converged and outcome.definite and np.all(se < LARGE_SE))
-    if suspect:
-        sets = separating(model)
-        if ("Intercept",) in sets:
-            return (
-                f"{name} is the same in all rows: the likelihood rises without end with the "
-                f"intercept, {NO_MAXIMUM}; {PRIOR}",
-            )
-        if sets:
-            return tuple(_separated(names, name) for names in sets)
+    if family == "negative_binomial" and not model.problem.data.obs.y.any():
+        return (
+            f"{name} is 0 in all rows: the likelihood rises without end as size goes to 0, "
+            f"{NO_MAXIMUM}; {PRIOR}",
+        )
+    if suspect and (found := _separations(model)):
+        return found
     if family in PROPORTIONS and outcome.method != "glm":
         return _concordant(model)
     return ()
+
+
+def _separations(model: "Model") -> tuple[str, ...]:
+    """A sentence for each set of columns that separates the response."""
+    sets, name = separating(model), model.design.response.name
+    if ("Intercept",) in sets:
+        return (
+            f"{name} is the same in all rows: the likelihood rises without end with the "
+            f"intercept, {NO_MAXIMUM}; {PRIOR}",
+        )
+    return tuple(_separated(names, name) for names in sets)
 
 
 def separating(model: "Model") -> list[tuple[str, ...]]:

@@ -323,8 +323,9 @@ class Fit(Derived):
         if inverse:
             i = self.names.index(self.model.names.dispersion[0])
             x = self.estimate[i]
-            own = {"estimate": 1.0 / x, "se": self.se[i] / x**2}
-            own |= {low: 1.0 / upper[i], high: 1.0 / lower[i]}
+            with np.errstate(all="ignore"):  # where it has no maximum
+                own = {"estimate": 1.0 / x, "se": self.se[i] / x**2}
+                own |= {low: 1.0 / upper[i], high: 1.0 / lower[i]}
             columns = {k: np.append(v, own.get(k, np.nan)) for k, v in columns.items()}
         return Table((*self.names, *inverse), columns)
 

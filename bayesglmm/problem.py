@@ -26,7 +26,7 @@ def bind(model: "Model") -> Problem:
     design, family = model.design, model.family
     factors, terms = design.factors, design.terms
     n = design.X.shape[0]
-    y, w, constant = family.prepare(design.response.y, design.response.trials, design.weights)
+    y, w, constant = family.prepare(design.response.y, design.response.known, design.weights)
 
     index = [np.asarray(f.index) for f in factors]
     order = [np.arange(len(f.levels)) for f in factors]
@@ -93,10 +93,11 @@ def _start(model: "Model") -> Start:
     s, m, sd_y = spread(design, family)
     trials = design.response.trials
     y = design.response.y
+    known_errors = design.response.se is not None
     if family.name in ("bernoulli", "binomial"):
         total = np.ones_like(y) if trials is None else trials
         mu = (y + 0.5) / (total + 1.0)
-    elif family.dispersion in (None, "size"):
+    elif family.dispersion in (None, "size") and not known_errors:
         mu = np.maximum(y, 0.0) + 0.5
     else:
         mu = y if family.link == "identity" else np.maximum(y, 1e-3 * sd_y)
@@ -108,7 +109,7 @@ def _start(model: "Model") -> Start:
     flat = np.zeros(X.shape[1])
     if design.has_intercept:
         flat[model.intercept] = m
-    noise = family.dispersion == "sigma"
+    noise = family.dispersion == "sigma" or known_errors
     positive = family.link in ("identity", "sqrt", "inverse") and not noise
     eta = X @ beta + design.offset
     if not np.all(np.isfinite(beta)) or (positive and np.any(eta <= 0.0)):
@@ -117,7 +118,7 @@ def _start(model: "Model") -> Start:
     # Of a Gamma response with one mean, the shape is (mean / sd)^2.
     shape = (average / sd_y) ** 2 if sd_y > 0.0 else 1.0
     phi = {None: 1.0, "size": 1.0, "shape": shape}.get(family.dispersion, sd_y)
-    return Start(beta, s, phi, noise and family.link == "identity")
+    return Start(beta, s, phi, family.dispersion == "sigma" and family.link == "identity")
 
 
 def to_user(model: "Model", theta: np.ndarray, u: np.ndarray) -> dict[str, Any]:
@@ -136,7 +137,8 @@ def to_user(model: "Model", theta: np.ndarray, u: np.ndarray) -> dict[str, Any]:
     for term in design.terms:
         q = len(term.names)
         if term.correlated:
-            rows = L[..., place : place + q, :] / sd[..., place : place + q, None]
+            with np.errstate(invalid="ignore", divide="ignore"):  # no correlation with an sd of 0
+                rows = L[..., place : place + q, :] / sd[..., place : place + q, None]
             cor += [(rows[..., k, :] * rows[..., l, :]).sum(-1) for k in range(q) for l in range(k)]
         place += q
     shape = theta.shape[:-1]

@@ -113,7 +113,26 @@ def test_a_response_that_never_varies_within_groups_sets_no_limit_to_the_sd(meth
 @pytest.mark.parametrize("method", [m for m in suited("gaussian") if m not in WITHOUT_EFFECTS])
 def test_effects_that_fit_perfectly_leave_no_sigma(method):
     f = frame("gaussian").assign(y=lambda f: 1 + np.sin(f.g) + 2 * f.x)
-    check(glmm("y ~ x + (1|g)", f), method, "unbounded", ("sigma goes to 0",))
+    check(glmm("y ~ x + (1|g)", f), method, "refuse", ("g fit y perfectly", "sigma goes to 0"))
+    own_lines = f.assign(y=lambda f: 1 + np.sin(f.g) + np.cos(f.g) * f.x)
+    model = glmm("y ~ x + (x|g)", own_lines)
+    try:
+        fit = model.fit(method)
+    except DataError as error:
+        assert "perfectly" in str(error)
+    else:
+        assert not fit.converged and "sigma goes to 0" in str(fit)
+
+
+def test_a_gamma_response_that_its_groups_fit_perfectly_is_refused():
+    f = frame("gaussian").assign(y=lambda f: np.exp(np.sin(f.g) + 0.5 * f.x))
+    check(glmm("y ~ x + (1|g)", f, "gamma"), "laplace", "refuse", ("shape goes to infinity",))
+
+
+def test_all_counts_0_leave_no_size():
+    with pytest.warns(DataWarning, match="y is 0 in all 200 rows"):
+        model = glmm("y ~ 0 + x + (0 + x|g)", frame().assign(y=0), "negative_binomial")
+    check(model, "laplace", "unbounded", ("size goes to 0",))
 
 
 @pytest.mark.parametrize("method", suited("poisson"))
