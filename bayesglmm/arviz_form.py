@@ -77,6 +77,8 @@ def layout(post: "Posterior") -> Groups:
     out.add("observed_data", own_name(design.response.name), ["row"], design.response.y)
     if design.response.trials is not None:
         out.add("constant_data", "trials", ["row"], design.response.trials)
+    if design.response.se is not None:
+        out.add("constant_data", "se", ["row"], design.response.se)
     out.add("constant_data", "offset", ["row"], design.offset)
     out.add("constant_data", "weights", ["row"], design.weights)
     for factor in design.factors:

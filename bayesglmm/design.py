@@ -37,12 +37,20 @@ class Response:
         Numbers of trials.
     success_level : str or None
         The level whose probability is modelled, for a response of texts.
+    se : (n,) float array or None
+        Known standard errors.
     """
 
     name: str
     y: np.ndarray
     trials: np.ndarray | None
     success_level: str | None
+    se: np.ndarray | None = None
+
+    @property
+    def known(self) -> np.ndarray | None:
+        """What the family's `prepare` takes beside y: trials, or known standard errors."""
+        return self.trials if self.se is None else self.se
 
 
 @dataclass(frozen=True)
@@ -200,6 +208,9 @@ def build(
         findings.notes.append(f"{left_out} left out for missing values ({lacking})")
 
     response = _response(read_formula, coder, family, findings)
+    family = checks.known_errors(family, response.se, rows)
+    if response.se is not None:
+        findings.notes.append(f"standard errors of {response.name} are known: no sigma")
     observed = checks.Observed(family, response.name, response.y, response.trials, rows)
     checks.response(observed, findings)
     frequency = _weights(read_formula, coder, given_weights)
@@ -241,12 +252,13 @@ def build(
 def _response(formula: Formula, coder: Coder, family: str, findings: checks.Findings) -> Response:
     part = formula.response
     trials = None if part.trials is None else coder.numbers(part.trials)
+    se = None if part.se is None else coder.numbers(part.se)
     if isinstance(part.y, Name):
         column = coder.table.column(part.y.name)
         if not column.is_numeric:
             y, level = _text_response(column, coder, family, findings)
-            return Response(part.name, y, trials, level)
-    return Response(part.name, coder.numbers(part.y), trials, None)
+            return Response(part.name, y, trials, level, se)
+    return Response(part.name, coder.numbers(part.y), trials, None, se)
 
 
 def _text_response(

@@ -27,7 +27,7 @@ STATEFUL = ("center", "scale")
 BASES = {"poly": ("degree",), "bs": ("df", "degree")}
 CATEGORICAL = ("factor", "C", "ref")
 RESPONSES = ("cbind", "prop")
-ADDITIONS = ("trials", "weights")
+ADDITIONS = ("trials", "weights", "se")
 FUNCTIONS = (*ELEMENTWISE, *STATEFUL, *BASES, *CATEGORICAL, "I", "offset")
 
 Product = tuple[Expression, ...]  # the factors of one term; empty for the intercept
@@ -37,11 +37,12 @@ _INTERCEPT: _Products = {frozenset(): ()}
 
 @dataclass(frozen=True)
 class ResponsePart:
-    """Left of ``~``: the response, its trials and weights where given, and its name in tables."""
+    """Left of ``~``: the response, what is added to it where given, and its name in tables."""
 
     y: Expression
     trials: Expression | None
     weights: Expression | None
+    se: Expression | None
     name: str
 
 
@@ -71,7 +72,8 @@ class Formula:
         parts = self.response
         used: list[Expression] = []
         if with_response:
-            used += [part for part in (parts.y, parts.trials, parts.weights) if part is not None]
+            given = (parts.y, parts.trials, parts.weights, parts.se)
+            used += [part for part in given if part is not None]
         used += [factor for product in self.products for factor in product]
         used += self.offsets
         found = [name for node in used for name in names(node)]
@@ -155,12 +157,14 @@ class _Reader:
             for term in _summands(right):
                 if not (isinstance(term, Call) and term.function in ADDITIONS):
                     raise self.fail(
-                        "after the response's bar come trials(n) and weights(w), joined by +", term
+                        "after the response's bar come trials(n), weights(w) and se(s), joined by "
+                        "+",
+                        term,
                     )
                 if term.function in additions:
                     raise self.fail(f"{term.function}() is given twice", term)
                 additions[term.function] = self.numeric(self.argument(term))
-        trials, weights = additions.get("trials"), additions.get("weights")
+        trials, weights, se = map(additions.get, ADDITIONS)
         name = str(left)
         if isinstance(left, Call) and left.function in RESPONSES:
             if trials is not None:
@@ -174,15 +178,15 @@ class _Reader:
             y, other = map(self.numeric, left.arguments)
             if left.function == "cbind":
                 other = Operation("+", (y, other), left.position, 1 + max(y.depth, other.depth))
-            return ResponsePart(y, other, weights, name)
+            return ResponsePart(y, other, weights, se, name)
         if isinstance(left, Operation):
             remedy = "write counts of trials as y | trials(n), arithmetic as I(...)"
             raise self.fail(f"the response is one column; {remedy}", left)
         if isinstance(left, Name):
-            return ResponsePart(left, trials, weights, left.name)
+            return ResponsePart(left, trials, weights, se, left.name)
         if not names(left):
             raise self.fail("the response has to be a column of the data", left)
-        return ResponsePart(self.numeric(left), trials, weights, name)
+        return ResponsePart(self.numeric(left), trials, weights, se, name)
 
     # --- right of ~ ------------------------------------------------------------------------
 

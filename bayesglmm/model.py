@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from . import checks
 from .design import Design, build
 from .prior_defaults import SHAPES, Priors, resolve
 
@@ -61,7 +62,8 @@ def glmm(
     Parameters
     ----------
     formula : str
-        lme4's language: ``"y ~ x * f + (x | g)"``; ``successes | trials(n)`` for counts of trials.
+        lme4's language: ``"y ~ x * f + (x | g)"``; ``successes | trials(n)`` for counts of trials,
+        ``y | se(s)`` for a Gaussian response with known standard errors.
     data : DataFrame
         pandas, polars or pyarrow, or a dict of columns.
     family : str
@@ -104,7 +106,8 @@ def glmm(
         functions=functions,
         reference=reference,
     )
-    chosen = _family(family, link)
+    # Known standard errors leave no sigma: another family.
+    chosen = _family(family if design.response.se is None else checks.KNOWN_ERRORS, link)
     return Model(design, chosen, resolve(design, chosen, priors or {}, center), center)
 
 

@@ -20,7 +20,7 @@ def log_likelihood(post: "Posterior") -> np.ndarray:
     """
     design, family = post.model.design, post.model.family
     response = design.response
-    y, w, _ = family.prepare(response.y, response.trials, design.weights)
+    y, w, _ = family.prepare(response.y, response.known, design.weights)
     constant = _constants(post)
     phi = post.values[family.dispersion] if family.dispersion else None
     rows = families.bind(family)
@@ -56,12 +56,12 @@ def _linear_predictors(post: "Posterior", chain: int, draws: slice) -> np.ndarra
 def _constants(post: "Posterior") -> np.ndarray:
     """Return the terms of data alone, row by row; families give their sum over the rows."""
     design, family = post.model.design, post.model.family
-    y, trials = design.response.y, design.response.trials
+    y, known = design.response.y, design.response.known
     return np.array(
         [
             family.prepare(
                 y[i : i + 1],
-                None if trials is None else trials[i : i + 1],
+                None if known is None else known[i : i + 1],
                 design.weights[i : i + 1],
             )[2]
             for i in range(len(y))

@@ -67,7 +67,7 @@ def spread(design: "Design", family: "Family") -> tuple[float, float, float]:
     average = float(weights @ y) / total
     sd = float(np.sqrt(weights @ (y - average) ** 2 / total))
     whole = np.all(y >= 0.0) and np.all(y == np.floor(y))
-    counts = whole and family.dispersion in (None, "size")
+    counts = whole and family.dispersion in (None, "size") and design.response.se is None
     half = HALF_COUNT / total if counts else 0.0
     if family.link == "log":
         largest = float(design.offset.max())

@@ -75,7 +75,7 @@ def residuals(
         return np.asarray(difference)
     if family.dispersion in UNSCALED:
         phi = 1.0
-    y, w, _ = family.prepare(response.y, response.trials, model.design.weights)
+    y, w, _ = family.prepare(response.y, response.known, model.design.weights)
     rows = families.bind(family)
     a, b, best, spare = np.empty((4, eta.size))
     if kind == "pearson":
@@ -85,7 +85,8 @@ def residuals(
     rows(families.LOGLIK, eta, y, w, phi, a, spare, spare, spare)
     with np.errstate(divide="ignore", invalid="ignore"):
         top = family.linkfun(share)
-        if family.link in ("identity", "sqrt", "inverse") and family.dispersion != "sigma":
+        gaussian = family.dispersion == "sigma" or response.se is not None
+        if family.link in ("identity", "sqrt", "inverse") and not gaussian:
             top = family.linkfun(np.maximum(share, SMALLEST_MEAN))
     top = np.clip(np.nan_to_num(top, posinf=LARGEST_ETA, neginf=-LARGEST_ETA), -1e300, 1e300)
     rows(families.LOGLIK, top, y, w, phi, best, spare, spare, spare)

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from bayesglmm import families
+from bayesglmm.design import Response
 from bayesglmm.posterior import Posterior, Run
 
 CHAINS, DRAWS, ROWS, LEVELS = 4, 500, 12, 3
@@ -21,9 +22,7 @@ def model(family: str = "poisson") -> SimpleNamespace:
     z = np.column_stack([np.ones(ROWS), x])
     design = SimpleNamespace(
         formula="y ~ x + (x|a/b)",
-        response=SimpleNamespace(
-            name="y", y=rng.integers(0, 9, ROWS).astype(float), trials=trials, success_level=None
-        ),
+        response=Response("y", rng.integers(0, 9, ROWS).astype(float), trials, None),
         X=z.copy(),
         columns=("Intercept", "x"),
         factors=(SimpleNamespace(name="a/b", index=index, levels=("007", "8", "ä")),),

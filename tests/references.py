@@ -364,6 +364,16 @@ REFERENCES = [
         sums={"alpha": (0, 0), "beta": (1, 1)},
     ),
     Reference(
+        "eight_schools",
+        "posteriordb/eight_schools-eight_schools_noncentered.summary.json",
+        lambda: columns("eight_schools").assign(school=range(8)),
+        "y | se(sigma) ~ 1 + (1|school)",
+        "gaussian",
+        numeric(bg.Normal(0, 5), None, bg.HalfCauchy(5)),
+        {"mu": "Intercept", "tau": "sd(Intercept|school)"},
+        sums={"theta": (0, 0)},
+    ),
+    Reference(
         "wells",
         "posteriordb/wells_data-wells_dist.summary.json",
         lambda: columns("wells_data"),

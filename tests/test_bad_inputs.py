@@ -208,6 +208,18 @@ CASES = [
         "warn",
         ("no more than Poisson", "size has no upper bound", "poisson"),
     ),
+    Case(
+        "20 se", same, asked("y | se(v) ~ x + (1|g)", G), "refuse", ("have to be positive", "row")
+    ),
+    Case(
+        "20 se family", same, asked("y | se(n) ~ x"), "refuse", ('se() is for family="gaussian"',)
+    ),
+    Case(
+        "8 se",
+        change(g=np.arange(N)),
+        asked("y | se(n) ~ x + (1|g)", G),
+        "ok",
+    ),
     Case("20", at("y", 5, 2), B, "refuse", ("0 or 1", "y = 2 at row 5")),
     Case("21", lambda f: f.assign(y=f.y + 1), B, "refuse", ("coded 1 and 2", "recode")),
     Case("22", lambda f: f.assign(y=np.where(f.y == 1, "yes", "no")), B, "ok"),

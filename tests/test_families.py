@@ -13,6 +13,7 @@ from kernels import callable_, with_compilation_off
 from bayesglmm import _special, families
 from bayesglmm._jit import ENABLED
 
+GAUSSIAN = ("gaussian", "gaussian_se")
 EXTREME = (-745.0, -700.0, -40.0, -1e-8, 0.0, 1e-8, 40.0, 700.0, 709.0)
 # Pairs that share row functions are tested once, as the one defined first.
 PAIRS = {type(f.marker): f for f in reversed(families.FAMILIES.values()) if f.packaged}
@@ -47,7 +48,7 @@ def mp_loglik(family, y, w, eta, phi):
         return w * (rising + y * mp.log(mu) + phi * mp.log(phi) - (y + phi) * mp.log(phi + mu))
     if family.name == "gamma":  # y is the logarithm of the response
         return w * (phi * (mp.log(phi) + y - mp.log(mu) - mp.exp(y) / mu) - mp_log_gamma(phi))
-    if family.name == "gaussian":
+    if family.name in GAUSSIAN:
         return -w * (mp.log(phi) + ((y - mu) / phi) ** 2 / 2)
     if family.name == "poisson":
         return (y * mp.log(mu) if y else 0) - w * mu
@@ -75,7 +76,7 @@ def compiled(family, name):
 
 def positive(family):
     """Whether eta has to be positive."""
-    identity = family.link == "identity" and family.name != "gaussian"
+    identity = family.link == "identity" and family.name not in GAUSSIAN
     return identity or family.link in ("sqrt", "inverse")
 
 
@@ -84,12 +85,12 @@ def etas(family):
     if positive(family):
         return (1e-8, 1e-3, 0.7, 40.0, 709.0, *rng.exponential(3.0, 8))
     # e^(2 eta) of the Gaussian log link, and its square, stay finite below 350.
-    extreme = [e for e in EXTREME if family.name != "gaussian" or family.link != "log" or e < 350]
+    extreme = [e for e in EXTREME if family.name not in GAUSSIAN or family.link != "log" or e < 350]
     return (*extreme, -36.9, -37.1, -5.001, -4.999, 3.0, *rng.normal(0.0, 3.0, 8))
 
 
 def responses(family):
-    if family.name == "gaussian":
+    if family.name in GAUSSIAN:
         return ((-1.3, 1.0), (250.0, 3.0), (0.0, 0.5))
     if family.name == "gamma":
         return ((-1.3, 1.0), (0.0, 3.0), (6.0, 0.5))
@@ -137,7 +138,7 @@ def test_row_functions_against_high_precision(family, many_digits):
 
 def _largest_term(family, name, y, w, eta, mu, phi):
     """Size of the largest term of a sum in which rounding errors arise."""
-    if family.name == "gaussian":
+    if family.name in GAUSSIAN:
         z = (abs(y) + abs(mu)) / phi
         terms = {"loglik": 1.0 + z * z, "score": z * max(abs(mu), 1.0) / phi}
         return w * terms.get(name, z * max(abs(mu), 1.0) / phi)
@@ -194,7 +195,7 @@ def test_weight_is_the_expected_curvature(family, eta):
 
     mu = float(family.linkinv(eta))
     weight = compiled(family, "weight")
-    if family.name == "gaussian":
+    if family.name in GAUSSIAN:
         y, p = np.polynomial.hermite_e.hermegauss(20)
         y, p, w = mu + 0.8 * y, p / p.sum(), 1.0
     elif family.name == "poisson":
@@ -291,6 +292,7 @@ def test_prepared_log_likelihood_is_that_of_scipy(family):
     mu = family.linkinv(eta)
     logpdf = {
         "gaussian": lambda: stats.norm.logpdf(y, mu, phi),
+        "gaussian_se": lambda: stats.norm.logpdf(y, mu, 1.0),
         "poisson": lambda: stats.poisson.logpmf(y, mu),
         "negative_binomial": lambda: stats.nbinom.logpmf(y, phi, phi / (phi + mu)),
         "gamma": lambda: stats.gamma.logpdf(y, phi, scale=mu / phi),

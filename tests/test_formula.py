@@ -108,7 +108,7 @@ def test_columns_used():
         ("y ~ x ~ z", 2, "one column"),
         ("y + 1 ~ x", 2, "one column"),
         ("1 ~ x", 0, "column of the data"),
-        ("y | se(s) ~ x", 4, "trials(n)"),
+        ("y | sd(s) ~ x", 4, "se(s)"),
         ("y | trials(n) + trials(m) ~ x", 16, "twice"),
         ("cbind(s) ~ x", 0, "cbind(successes, failures)"),
         ("prop(s, n) | trials(n) ~ x", 0, "already"),

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import fakes
 import numpy as np
@@ -145,7 +146,8 @@ def test_metadata_is_the_same_for_the_same_content():
 
 def test_a_response_and_a_factor_may_have_any_name():
     post = fakes.posterior()
-    post.model.design.response.name = "beta"
+    design = post.model.design
+    design.response = replace(design.response, name="beta")
     post.model.design.factors[0].name = "draw"
     post.values["u"]["draw"] = post.values["u"].pop("a/b")
     assert post.data.posterior["u_draw_column"].dims[2] == "draw_column"

@@ -7,13 +7,14 @@ Nothing here imports the design, which calls it.
 
 from .arguments import sampler_arguments, unknown_keywords
 from .coefficients import fixed_effects
-from .findings import Findings, Grouping, Observed
+from .findings import KNOWN_ERRORS, Findings, Grouping, Observed
 from .groups import group_column, groups, slopes
-from .response import response
+from .response import known_errors, response
 from .rows import complete_rows, offset, weights
 from .separation import separation
 
 __all__ = [
+    "KNOWN_ERRORS",
     "Findings",
     "Grouping",
     "Observed",
@@ -21,6 +22,7 @@ __all__ = [
     "fixed_effects",
     "group_column",
     "groups",
+    "known_errors",
     "offset",
     "response",
     "sampler_arguments",

@@ -8,6 +8,7 @@ import numpy as np
 from ..columns import Rows
 
 COUNTS = ("poisson", "negative_binomial")
+KNOWN_ERRORS = "gaussian_se"  # a Gaussian response with known standard errors
 PROPORTIONS = ("bernoulli", "binomial")
 
 

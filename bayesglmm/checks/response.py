@@ -5,10 +5,10 @@ import numpy as np
 from ..columns import Rows
 from ..errors import DataError
 from ..wording import counted, first_rows
-from .findings import COUNTS, Findings, Observed
+from .findings import COUNTS, KNOWN_ERRORS, Findings, Observed
 
 # A family of the user's own may have trials.
-WITHOUT_TRIALS = ("gaussian", "gamma", "bernoulli", *COUNTS)
+WITHOUT_TRIALS = ("gaussian", KNOWN_ERRORS, "gamma", "bernoulli", *COUNTS)
 
 
 def response(observed: Observed, findings: Findings) -> None:
@@ -36,6 +36,24 @@ def response(observed: Observed, findings: Findings) -> None:
             findings.warn(_one_outcome(name, f"{y[0]:.0f}", y.size))
     elif family == "binomial":
         _counts_of_trials(observed, findings)
+
+
+def known_errors(family: str, se: np.ndarray | None, rows: Rows) -> str:
+    """Name of the family: another one where a Gaussian response has known standard errors.
+
+    Raises
+    ------
+    DataError
+        For known standard errors of another response, that are lacking, or that are not positive.
+    """
+    if se is None:
+        if family == KNOWN_ERRORS:
+            raise DataError('known standard errors are written y | se(s), with family="gaussian"')
+        return family
+    if family not in ("gaussian", KNOWN_ERRORS):
+        raise DataError(f'se() is for family="gaussian"; this is family={family!r}')
+    refuse(~(se > 0.0), "standard errors have to be positive", "se", se, rows)
+    return KNOWN_ERRORS
 
 
 def refuse(bad: np.ndarray, reason: str, name: str, values: np.ndarray, rows: Rows) -> None:
