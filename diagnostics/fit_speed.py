@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from ml_references import CASES, Case
+from ml_cases import CASES, Case
 
 import bayesglmm as bg
 

@@ -16,7 +16,8 @@ Run as ``python -m diagnostics.ml_references``; code 1 for a difference without 
 import sys
 import time
 
-from ml_references import CASES, Comparison, compare, fit, records
+from ml_cases import CASES
+from ml_references import Comparison, compare, fit, records
 
 from .report import Report, parser
 

@@ -13,8 +13,9 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from ml_references import CASES, load
+from ml_cases import CASES
 from ml_references import fit as fit_case
+from ml_references import load
 
 import bayesglmm as bg
 from bayesglmm.likelihood_fit import Fit

@@ -1,7 +1,8 @@
 """Our maximum-likelihood fits agree with those of lme4, glmmTMB and exact pseudo-likelihood."""
 
 import pytest
-from ml_references import CASES, FILES, MISSING, compare, records
+from ml_cases import CASES
+from ml_references import FILES, MISSING, compare, records
 
 pytestmark = pytest.mark.reference
 
