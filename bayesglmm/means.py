@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .coding import Functions
+from .coefficients import coefficients
 from .errors import DataError
+from .expressions import names as names_in
+from .expressions import parse
 from .grid import Grid, Setting
 from .quantities import (
     ADJUSTMENTS,
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from .derived import Derived
 
 SCALES = ("link", "response")
+ROUNDING = 1e-12  # of the largest element of the means' rows: less is no difference
 _SEPARATOR = re.compile(r"\s*[*:+]\s*(?![^(]*\))")  # outside of brackets
 
 
@@ -78,6 +82,7 @@ def means(
     DataError
         For predictors or levels that do not exist.
     """
+    from .likelihood_fit import Fit
     from .posterior import Posterior
 
     if scale not in SCALES:
@@ -92,15 +97,18 @@ def means(
     shown, within = _wanted(of)
     names, settings, blocks = _cells(grid, shown, within, at or {})
     family = result.model.family
+    L = grid.rows(settings)
     made = of_coefficients(
         result,
         f"Means of {' and '.join([*shown, *within])}" + (" (response)" * (scale == "response")),
         names,
-        grid.rows(settings),
+        L,
         scale=response(family) if scale == "response" else replace(LINEAR, null=np.nan),
         notes=_notes(grid, settings[0], [*shown, *within]),
         **limits,
     )
+    if isinstance(made, Estimates) and isinstance(result, Fit):
+        made = replace(made, df=_degrees(grid, [*shown, *within], L, result.df))
     if not pairwise:
         return made
     pairs = [pair for block in blocks for pair in combinations(block, 2)]
@@ -116,6 +124,25 @@ def means(
     if isinstance(made, Drawn):
         return made.difference(labels, D, on_link)
     return made.difference(labels, D, on_link, adjust)
+
+
+def _degrees(grid: Grid, asked: list[str], L: np.ndarray, df: np.ndarray) -> np.ndarray:
+    """Degrees of freedom of the effect of the predictors asked for, for every mean.
+
+    Where they have no term of their own, the least of the coefficients in which the means differ.
+    """
+    own = {grid.variable(name).name for name in asked}
+    term = np.array(
+        [
+            {name for part in c.parts for name in names_in(parse(part.factor))} == own
+            for c in coefficients(grid.design)
+        ]
+    )
+    differing = np.any(np.abs(L - L[0]) > ROUNDING * np.abs(L).max(), axis=0)
+    for columns in (term, differing, np.any(L != 0.0, axis=0)):
+        if np.any(columns):
+            return np.full(len(L), df[columns].min())
+    return np.full(len(L), np.inf)
 
 
 def _wanted(of: str | Sequence[str]) -> tuple[list[str], list[str]]:

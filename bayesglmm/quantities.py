@@ -79,8 +79,10 @@ class Estimates:
     covariance : ndarray, shape (k, k)
         Theirs.
     df : ndarray, shape (k,)
-        Denominator degrees of freedom: the least of the coefficients that a row involves, as SAS
-        takes them for ESTIMATE and CONTRAST; inf where tests are by the normal distribution.
+        Denominator degrees of freedom; inf where tests are by the normal distribution. A contrast
+        has the least of the coefficients that it involves, in whatever order it is written; SAS
+        takes those of the effect that ESTIMATE or CONTRAST names last. Least-squares means and
+        their differences have those of their effect, as in SAS.
     scale : Scale
         What `estimate`, `se` and limits are shown on.
     level : float

@@ -135,6 +135,18 @@ def test_pairs_on_the_response_scale_are_differences_of_probabilities():
     np.testing.assert_allclose(made.se, [np.sqrt(slope @ fit.beta_covariance @ slope)], rtol=1e-6)
 
 
+def test_degrees_of_freedom_are_those_of_the_effect():
+    # SAS's LSMEANS have those of the effect; the intercept's 5 would be those of subjects.
+    fit = results.with_df(results.fit("depression"), [5, 30, 40, 50, 50, 60, 60])
+    for made in (fit.means("treat"), fit.means("treat", pairwise=True)):
+        np.testing.assert_array_equal(made.df, 40)
+    np.testing.assert_array_equal(fit.means("week", scale="response").df, 50)
+    np.testing.assert_array_equal(fit.means("diagnose | week", pairwise=True).df, 30)
+    np.testing.assert_array_equal(fit.means("treat * week").df, 60)
+    np.testing.assert_array_equal(fit.means("diagnose * treat").df, 30)
+    np.testing.assert_array_equal(fit.means("diagnose", at={"diagnose": "mild"}).df, 30)
+
+
 def test_means_of_a_posterior_are_draws():
     fit = results.fit("depression")
     post = results.posterior(fit.model, fit.beta, fit.beta_covariance)
