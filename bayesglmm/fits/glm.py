@@ -5,10 +5,10 @@ import numpy as np
 from .. import families
 from ..density import Data
 from .boundary import FLAT, far_dispersion, restricted_inverse
+from .linear_search import ZERO_LOG
 from .mode import Start, first_guess, longest_steps
 from .optimizer import invert, maximize
 from .outcome import Outcome
-from .weighted import ZERO_LOG
 
 POLISH = 4  # Newton steps with the exact curvature after the search
 PHI_STEP = 1e-4  # of the central difference in log phi

@@ -9,18 +9,15 @@ import numpy as np
 from ..density import Data
 from ..errors import DataError
 from .boundary import restricted_inverse
+from .linear_search import climb, effect_variances
 from .mode import LONGEST_PSI, Start
 from .optimizer import CONVERGED, EVALUATIONS, STATE, begin
 from .outcome import Outcome
 from .pattern import Pattern, arrange, sorted_border, sorted_z
-from .weighted import (
-    COLLINEAR,
-    FINE,
-    PERFECT,
-    climb,
-    effect_variances,
-)
+from .weighted import COLLINEAR, FINE, PERFECT
 
+LAST_GAIN = 1e-10  # of log-likelihood by one more step: then a search has arrived
+ALIVE = math.log(0.3)  # log of the relative sd from which one that was 0 may grow again
 FLATTEST = 1e-5  # least curvature in a log sd or Fisher's z: standard errors of hundreds beyond
 PERFECT_WORDS = (
     "the model fits the data without error: the residual variance goes to 0 and the likelihood has "
@@ -134,8 +131,8 @@ def solve(
             "leave terms out, or sample the posterior under proper priors"
         )
     diagonal = data.prior.covariance.row == data.prior.covariance.col
-    start = np.zeros(m) if last is None else last.relative
-    search = begin(start, np.eye(m) if last is None else last.inverse, np.full(m, LONGEST_PSI))
+    start, guess = (np.zeros(m), np.eye(m)) if last is None else _near(last, diagonal)
+    search = begin(start, guess, np.full(m, LONGEST_PSI))
     rule = np.array([restricted, estimated, last is None], dtype=np.int64)
     x = sorted_border(pattern, np.column_stack([data.obs.X.T, response]))
     zero, hessian, gradient = np.zeros(m, dtype=np.int64), np.zeros((m + 1, m + 1)), np.zeros(m)
@@ -184,12 +181,22 @@ def solve(
         edge,
         modes / math.sqrt(s2) if s2 > 0.0 else modes,
         float(number[1]),
-        bool(search.count[STATE] == CONVERGED) and code == FINE,
+        code == FINE
+        and (bool(search.count[STATE] == CONVERGED) or _arrived(profiled, gradient, edge)),
         int(search.count[EVALUATIONS]),
         code,
         search.x,
         search.inverse,
     )
+
+
+def _near(last: Solution, diagonal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where a search of a similar problem begins: from a boundary none would get away."""
+    start = np.where(last.boundary, np.where(diagonal, ALIVE, 0.0), last.relative)
+    guess = last.inverse.copy()
+    guess[last.boundary], guess[:, last.boundary] = 0.0, 0.0
+    guess[last.boundary, last.boundary] = 1.0
+    return start, guess
 
 
 def dependent() -> DataError:
@@ -240,6 +247,17 @@ def covariance_of(
     covariance[:p, :p] = solution.covariance
     covariance[p:, p:] = inner
     return covariance, definite, gain
+
+
+def _arrived(profiled: np.ndarray, gradient: np.ndarray, boundary: np.ndarray) -> bool:
+    """Whether the gradient vanishes in the scale of the curvature, however the search ended.
+
+    On its way to a correlation of 1 a search may stop where rounding hides what is left to gain.
+    """
+    curve, slope = profiled[~boundary][:, ~boundary], gradient[~boundary]
+    if not (np.all(np.isfinite(curve)) and _curved(curve)):
+        return False
+    return bool(0.5 * slope @ np.linalg.solve(curve, slope) < LAST_GAIN)
 
 
 def _curved(profiled: np.ndarray) -> bool:

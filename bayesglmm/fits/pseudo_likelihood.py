@@ -27,13 +27,15 @@ from .linear import (
 )
 from .mode import Start, first_guess
 from .outcome import Outcome
-from .weighted import COLLINEAR
+from .weighted import COLLINEAR, FINE
 
 ROUNDS = 200  # linearizations; 5 to 15 are the rule
 PATIENCE = 20  # rounds after which steps are halved, so that a cycle ends
-CLOSE = 1e-8  # change of eta, of psi and of the log of the scale that counts as none
+CLOSE = 1e-7  # change that counts as none: of eta in residual sds, of the rest in standard errors
 FARTHEST = 300.0  # of eta from its offset: beyond, every exp overflows or is 0
 HALVINGS = 30
+FAR = 4.0  # first change of eta, in spreads of the response, that asks for a better beginning
+ROW_STEPS, ROW_CLOSE = 40, 0.01  # of the search for it
 LITTLE = 1e-3  # relative change of phi that shows how the weights depend on it
 
 
@@ -67,6 +69,21 @@ class _Linearizer:
         if not (np.all(np.isfinite(weight)) and np.all(np.isfinite(step))):
             return None
         return Working(eta - obs.offset + step, weight)
+
+    def saturated(self, eta: np.ndarray, spread: float) -> np.ndarray:
+        """Each row's own predictor, shrunken to eta as by effects of the sd `spread`."""
+        obs, found, precision = self.data.obs, eta.copy(), spread**-2
+        for _ in range(ROW_STEPS):
+            working = self.at(found, 1.0)
+            if working is None:
+                return eta
+            towards = working.response + obs.offset - found
+            step = working.weight * towards - precision * (found - eta)
+            step /= working.weight + precision
+            found = found + np.clip(step, -spread, spread)
+            if np.abs(step).max(initial=0.0) < ROW_CLOSE * spread:
+                break
+        return found
 
     def power(self, eta: np.ndarray, phi: float) -> float:
         """k, if the weights are proportional to phi^k.
@@ -148,33 +165,58 @@ def fit(
     power = linearizer.power(eta, phi) if own else 0.0
 
     last: Solution | None = None
-    solution = solve(linear, *working, total, restricted, estimated)
+    share, weight = _unit(working.weight, estimated)
+    solution = solve(linear, working.response, weight, total, restricted, estimated)
     if solution.code == COLLINEAR:
         raise dependent()
-    weight, evaluations, settled = working.weight, solution.evaluations, False
+    if not own and np.abs(predictor(data, solution) - eta).max() > FAR * start.spread:
+        # Working responses so far from their linearization tell little: begin at each row's own.
+        eta = linearizer.saturated(eta, start.spread)
+        working = linearizer.at(eta, phi) or working
+        share, weight = _unit(working.weight, estimated)
+        solution = solve(linear, working.response, weight, total, restricted, estimated)
+    evaluations, settled, before = solution.evaluations, False, math.inf
     for count in range(ROUNDS):
         new_eta = predictor(data, solution)
+        multiple = max(share * solution.s2, 1e-300)  # of the family's variance
         if own:
-            phi *= solution.s2 ** (-1.0 / power)
-        change = _change(solution, last, new_eta - eta)
-        if change < CLOSE:
+            phi *= multiple ** (-1.0 / power)
+        moved = abs(math.log(multiple) - (0.0 if own else before)) if estimated else 0.0
+        before = math.log(multiple)
+        change = _change(solution, last, np.sqrt(weight / solution.s2) * (new_eta - eta))
+        if max(change, moved * math.sqrt(0.5 * total)) < CLOSE:
             settled = True
             break
-        moved = _step(linearizer, eta, new_eta, phi, 1.0 if count < PATIENCE else 0.5)
-        if moved is None:
+        step = _step(linearizer, eta, new_eta, phi, 1.0 if count < PATIENCE else 0.5)
+        if step is None:
             break
-        eta, working = moved
-        # From an sd of 0 no search gets away: then it begins anew.
         last = solution
-        again = last if not np.any(last.boundary) else None
-        found = solve(linear, *working, total, restricted, estimated, again)
-        if found.code == COLLINEAR:
+        new_share, new_weight = _unit(step[1].weight, estimated)
+        found = solve(linear, step[1].response, new_weight, total, restricted, estimated, last)
+        if found.code != FINE:
             break
-        solution, weight = found, working.weight
+        eta, solution, share, weight = step[0], found, new_share, new_weight
         evaluations += found.evaluations
-    return _outcome(
-        linear, weight, solution, method, scale, total, phi, power, settled, evaluations
-    )
+    scales = _Scales(phi, power, share * solution.s2)
+    return _outcome(linear, weight, solution, method, scale, total, scales, settled, evaluations)
+
+
+class _Scales(NamedTuple):
+    """What multiplies the variance of a family."""
+
+    phi: float
+    power: float  # of phi in the weights
+    multiple: float  # residual variance in units of the family's
+
+
+def _unit(weight: np.ndarray, estimated: bool) -> tuple[float, np.ndarray]:
+    """A factor, and the weights divided by it, so that an estimated residual variance has no unit.
+
+    Weights given up to a factor leave the fit as it is, but its search knows small from large.
+    """
+    used = weight > 0.0
+    share = float(weight[used].mean()) if estimated and np.any(used) else 1.0
+    return share, weight / share
 
 
 def predictor(data: Data, solution: Solution) -> np.ndarray:
@@ -192,13 +234,18 @@ def predictor(data: Data, solution: Solution) -> np.ndarray:
 
 
 def _change(solution: Solution, last: Solution | None, moved: np.ndarray) -> float:
-    """How much moved since the last linearization; what lies at a boundary does not count."""
+    """How much moved since the last linearization, in units of what is known.
+
+    Parameters
+    ----------
+    moved : ndarray, shape (n,)
+        Change of eta in residual sds.
+    """
     if last is None:
         return math.inf
-    inner = ~(solution.boundary & last.boundary)
-    psi = np.abs(solution.psi - last.psi)[inner]
-    scale = abs(math.log(max(solution.s2, 1e-300) / max(last.s2, 1e-300)))
-    return max(float(np.abs(moved).max()), float(psi.max(initial=0.0)), scale)
+    psi = np.where(solution.boundary, 0.0, solution.relative - last.relative)
+    curve = float(psi @ solution.profiled @ psi)
+    return max(float(np.abs(moved).max()), math.sqrt(max(curve, 0.0)))
 
 
 def _step(
@@ -225,8 +272,7 @@ def _outcome(
     method: str,
     scale: str,
     total: float,
-    phi: float,
-    power: float,
+    scales: _Scales,
     settled: bool,
     evaluations: int,
 ) -> Outcome:
@@ -234,13 +280,13 @@ def _outcome(
     own = data.prior.phi.shape[0] > 0
     estimated = own or scale == "estimate"
     # log phi = -log(s2) / power, log of the scale = log(s2)
-    per_scale = -2.0 / power if own else 2.0
+    per_scale = -2.0 / scales.power if own else 2.0
     covariance, definite, gain = covariance_of(solution, estimated, per_scale)
     theta = [solution.beta, solution.psi]
     if own:
-        theta.append(np.array([math.log(max(phi, 1e-300))]))
+        theta.append(np.array([math.log(max(scales.phi, 1e-300))]))
     elif estimated:
-        theta.append(np.array([math.log(max(solution.s2, 1e-300))]))
+        theta.append(np.array([math.log(max(scales.multiple, 1e-300))]))
     dof = total - (solution.beta.size if restricted else 0)
     used = weight > 0.0
     value = solution.value + 0.5 * float(np.log(weight[used]).sum())
