@@ -203,14 +203,13 @@ def to_natural(map, position, theta, v):
     for i in range(v.size):
         v[i] = position[d + i]
     solve_upper(map, v)
-    if map.kind[0] != IDENTITY:
+    for i in range(v.size):
+        v[i] += map.modes[i]
+    for j in range(d):
+        step = theta[j] - map.center[j]
+        slope = map.slopes[j]
         for i in range(v.size):
-            v[i] += map.modes[i]
-        for j in range(d):
-            step = theta[j] - map.center[j]
-            slope = map.slopes[j]
-            for i in range(v.size):
-                v[i] += slope[i] * step
+            v[i] += slope[i] * step
 
 
 @kernel
@@ -311,9 +310,8 @@ def logdensity(rows, data, map, position, gradient):
     to_natural(map, position, theta, v)
     d_theta, d_v = np.empty(d), np.empty(nv)
     value = natural_gradient(rows, data, theta, v, d_theta, d_v)
-    if map.kind[0] != IDENTITY:
-        for j in range(d):
-            d_theta[j] += dot(map.slopes[j], d_v)
+    for j in range(d):
+        d_theta[j] += dot(map.slopes[j], d_v)
     for j in range(d):
         total = 0.0
         for i in range(j, d):

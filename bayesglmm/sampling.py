@@ -19,7 +19,7 @@ from .conditionals import transport
 from .density import Map, logdensity
 from .errors import DataError
 from .fits import aghq
-from .fits.mode import LARGEST, Objective, at_theta, find, longest_steps, unfitted
+from .fits.mode import Objective, at_theta, find, longest_steps
 from .posterior import Posterior
 from .recipe import Recipe
 from .resumption import Resumption
@@ -256,10 +256,6 @@ def choose(model: "Model", sampler: str = "auto") -> Plan:
 def start(model: "Model", sampler: str) -> tuple[Map, np.ndarray]:
     """Coordinates about the fit, and the covariance of theta there."""
     rows, data, first, _, _ = model.problem
-    effects = int(sum(data.levels[f] for f in data.factor))
-    if data.levels.size != 1 and effects > LARGEST:
-        map = unfitted(rows, data, first)
-        return map, map.scale @ map.scale.T
     mode = find(rows, data, True, first)
     if sampler == "gibbs":
         mode = centre(model, mode)

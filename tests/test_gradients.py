@@ -13,8 +13,8 @@ import pytest
 
 import bayesglmm as bg
 from bayesglmm._jit import pointer
-from bayesglmm.density import Map, identity_map, logdensity
-from bayesglmm.fits import aghq
+from bayesglmm.density import IDENTITY, Map, identity_map, logdensity
+from bayesglmm.fits import aghq, mode
 from bayesglmm.fits.mode import Objective, find
 
 STEP = 1e-3
@@ -167,6 +167,14 @@ def test_density_of_every_structure_in_both_coordinates(structure):
     map = find(problem.rows, problem.data, True, problem.start).map
     position = 0.5 * np.random.default_rng(4).normal(size=map.center.size + map.modes.size)
     check_density(made, map, position)
+
+
+def test_density_about_the_modes_where_a_dense_factor_would_be_too_large(monkeypatch):
+    monkeypatch.setattr(mode, "LARGEST", 0)
+    problem = (made := model("poisson", "log", "crossed")).problem
+    map = find(problem.rows, problem.data, True, problem.start).map
+    assert map.kind[0] == IDENTITY and np.abs(map.modes).max() > 0.1
+    check_density(made, map, np.full(map.center.size + map.modes.size, 0.3))
 
 
 @pytest.mark.parametrize("prior", BETA, ids=str)

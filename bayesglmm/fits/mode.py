@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import families
 from ..covariance import factors
-from ..density import BLOCKS, DENSE, IDENTITY, Data, Map, identity_map
+from ..density import BLOCKS, DENSE, IDENTITY, Data, Map
 from .boundary import FLAT, far_dispersion
 from .crossed import Crossed
 from .one_factor import evaluate as one_factor
@@ -43,7 +43,7 @@ class Mode(NamedTuple):
     converged : bool
     map : Map
         Modes v and C at theta, and the slopes d v / d theta; scale is the Cholesky factor of the
-        covariance. The dense C of crossed factors is left out unless penalized, for up to LARGEST
+        covariance. C of crossed factors is the identity unless penalized, for up to LARGEST
         effects.
     variances : ndarray, shape (nv,), or None
         Conditional variances of u; None for one factor, where the map has them.
@@ -258,16 +258,6 @@ def describe(objective: Objective, optimum: Optimum) -> Mode:
         map,
         variances,
         optimum.evaluations,
-    )
-
-
-def unfitted(rows, data: Data, start: Start) -> Map:
-    """Coordinates for a model too large for `find`: effects as they are, theta scaled roughly."""
-    theta, guess = first_guess(rows, data, start)
-    effects = int(sum(data.levels[f] for f in data.factor))
-    map = identity_map(theta.size, effects)
-    return map._replace(
-        kind=np.array([IDENTITY]), center=theta, scale=np.diag(np.sqrt(np.diag(guess)))
     )
 
 
