@@ -58,7 +58,7 @@ from ..lanes import (
     sum_rows,
 )
 from ..layout import GROUP, LEVEL, ROW
-from .one_factor import PHI_STEP, add_lever, modes
+from .one_factor import PHI_STEP, add_lever, find_modes
 from .optimizer import SEARCH_TYPE, SEARCHING, STATE, advance
 
 # Parts of the sums over nodes, (q, q, groups) each: p_k Z's(v_k) d_k', p_k d_k d_k', and W.
@@ -135,13 +135,17 @@ def quadrature(rows, data, nodes, log_weights, theta, modes_v, blocks, gradient)
     for c in range(obs.lanes.chunk.shape[0] - 1):
         first = obs.lanes.chunk[c, GROUP]
         groups = obs.lanes.chunk[c + 1, GROUP] - first
-        for k in range(q):
-            for g in range(groups):
-                v[k, g] = modes_v[k * J + first + g]
         fixed_part(obs, c, theta[:p], work.row[FIXED], 0)
-        if modes(rows, obs, c, L, phi, work) < 0:
-            return -np.inf
-        if not _at_modes(rows, obs, c, L, phi, work, means[MODE_SCORE], row):
+        found = False
+        for attempt in range(2):
+            for k in range(q):
+                for g in range(groups):
+                    v[k, g] = modes_v[k * J + first + g]
+            found = find_modes(rows, obs, c, L, phi, work, attempt)
+            found = found and _at_modes(rows, obs, c, L, phi, work, means[MODE_SCORE], row)
+            if found:
+                break
+        if not found:
             return -np.inf
         _over_nodes(
             rows, obs, with_phi, c, L, phi, nodes, log_weights, work, squares, means, row[4]
@@ -166,7 +170,7 @@ def quadrature(rows, data, nodes, log_weights, theta, modes_v, blocks, gradient)
 def _at_modes(rows, obs, c, L, phi, work, mode_score, row):
     """Row functions at the modes into `row`: loglik, s, k, k'; f into BASE, C into CHOLESKY.
 
-    Returns False if some group's curvature is not positive definite.
+    Returns False if some group's curvature is not positive definite, or its density is 0.
     """
     q, lanes, buffer = L.shape[0], obs.lanes, work.lane
     groups = lanes.chunk[c + 1, GROUP] - lanes.chunk[c, GROUP]
@@ -185,7 +189,10 @@ def _at_modes(rows, obs, c, L, phi, work, mode_score, row):
             product[i] = z[i] * bend[i]
         for l in range(k + 1):
             sum_rows(lanes, obs.Z[l], obs.ones[l], c, product, buffer, curve[k, l])
-    return factorize(L, groups, work.matrix)
+    good = factorize(L, groups, work.matrix)
+    for g in range(groups):
+        good = good and work.number[BASE, g] > -np.inf
+    return good
 
 
 @kernel

@@ -56,6 +56,7 @@ from ..lanes import (
     sum_rows,
 )
 from ..layout import GROUP, LEVEL, ROW
+from .careful_modes import careful_modes
 from .optimizer import SEARCH_TYPE, SEARCHING, STATE, advance
 
 STEPS = 60  # Newton steps of a mode; 3-6 are the rule
@@ -106,6 +107,14 @@ def modes(rows, obs, c, L, phi, work):
         if largest < CLOSE:
             return count + 1
     return STEPS
+
+
+@kernel
+def find_modes(rows, obs, c, L, phi, work, attempt):
+    """Bring V to the modes: by `modes`, or at a second attempt with care; False if that fails."""
+    if attempt == 0:
+        return 0 < modes(rows, obs, c, L, phi, work) < STEPS
+    return careful_modes(rows, obs, c, L, phi, work)
 
 
 @entry(
@@ -173,13 +182,16 @@ def laplace(rows, data, penalized, theta, modes_v, blocks, gradient):
     for c in range(obs.lanes.chunk.shape[0] - 1):
         first = obs.lanes.chunk[c, GROUP]
         groups = obs.lanes.chunk[c + 1, GROUP] - first
-        for k in range(q):
-            for g in range(groups):
-                v[k, g] = modes_v[k * J + first + g]
         fixed_part(obs, c, theta[:p], work.row[FIXED], 0)
-        if modes(rows, obs, c, L, phi, work) < 0:
-            return -np.inf
-        part = _chunk(rows, obs, with_phi, c, L, phi, work, gradient, d_L)
+        part = -np.inf
+        for attempt in range(2):
+            for k in range(q):
+                for g in range(groups):
+                    v[k, g] = modes_v[k * J + first + g]
+            if find_modes(rows, obs, c, L, phi, work, attempt):
+                part = _chunk(rows, obs, with_phi, c, L, phi, work, gradient, d_L)
+            if part > -np.inf:
+                break
         if not part > -np.inf:
             return -np.inf
         value += part
@@ -220,7 +232,7 @@ def _chunk(rows, obs, with_phi, c, L, phi, work, gradient, d_L):
             product[i] = obs.Z[k, first + i] * bend[i]
         for l in range(k + 1):
             sum_rows(lanes, obs.Z[l], obs.ones[l], c, product, buffer, curve[k, l])
-    if not factorize(L, groups, work.matrix):
+    if not (factorize(L, groups, work.matrix) and value > -np.inf):
         return -np.inf
     log_determinants(C, groups, work.number[LOGLIK])
     for g in range(groups):
