@@ -228,6 +228,8 @@ def compare(
     asked = {rows} if isinstance(rows, str) else None if rows is None else set(rows)
     with_u = u or (asked is not None and ("u" in asked or any(r.startswith("u(") for r in asked)))
     chosen = _rows([result for _, result in labelled], asked, with_u)
+    if not chosen:
+        raise DataError("the results have no parameters to compare")
     return Comparison(
         tuple(chosen),
         tuple(chosen.values()),
@@ -282,7 +284,7 @@ def _rows(results: list[Result], asked: set[str] | None, u: bool) -> dict[str, s
     all_rows: dict[str, str] = {}
     for result in results:
         all_rows |= _names(result)
-        if u:
+        if u and not (isinstance(result, Fit) and result.method == "glm"):
             all_rows |= dict.fromkeys(_effect_names(result), "u")
     if asked is not None:
         unknown = asked - set(all_rows) - set(KINDS)

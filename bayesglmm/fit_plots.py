@@ -59,6 +59,8 @@ def forest(
     if scale not in ("value", "sd"):
         raise DataError(f"scale has to be 'value' or 'sd', not {scale!r}")
     rows = range(len(comparison.rows))
+    if not rows:
+        raise DataError("there are no rows to plot")
     if len(rows) > MAX_ROWS:
         raise DataError(
             f"a forest of {len(rows)} rows cannot be read; choose with compare(..., rows=...), or "
@@ -138,16 +140,24 @@ def _window(comparison: "Comparison", i: int, log: bool) -> tuple[float, float]:
     """Ends of a row's axis: all limits but those far outside the first result's."""
     first = comparison.columns[0]
     ends = np.array([(c.lower[i], c.upper[i], c.estimate[i]) for c in comparison.columns])
+    if np.all(np.isnan(ends)):
+        return (0.5, 2.0) if log else (-1.0, 1.0)
     middle, half = first.estimate[i], 0.5 * (first.upper[i] - first.lower[i])
+    if np.isnan(middle):
+        middle = float(np.nanmedian(ends[:, 2]))
     if not np.isfinite(half) or half <= 0.0:
-        half = float(np.nanmax(np.abs(ends - middle), initial=1e-9))
+        finite = ends[np.isfinite(ends)]
+        half = float(np.abs(finite - middle).max(initial=1e-9))
     with np.errstate(invalid="ignore"):
         inside = ends[np.abs(ends - middle) <= CLIP * half]
     lower, upper = float(inside.min(initial=middle)), float(inside.max(initial=middle))
     pad = 0.06 * (upper - lower) or 1e-9
     if log:
-        lower = max(lower, 1e-3 * upper)
-        return lower / 1.15, upper * 1.15
+        positive = inside[inside > 0.0]
+        if not positive.size:
+            return 0.5, 2.0
+        upper = float(positive.max())
+        return max(float(positive.min()), 1e-3 * upper) / 1.15, upper * 1.15
     kind = comparison.kinds[i]
     floor = -1.0 if kind == "cor" else 0.0 if kind in ("sd", "dispersion") else -np.inf
     ceiling = 1.0 if kind == "cor" else np.inf
@@ -189,7 +199,9 @@ def _interval(
                 axes.plot([end], [y], marker=marker, color=colour, ms=5, clip_on=False)
     if half is not None:
         axes.plot(half, [y, y], color=colour, lw=4.0, solid_capstyle="butt")
-    if window[0] <= estimate <= window[1]:
+    if estimate < window[0]:  # an sd of 0 on a log axis
+        axes.plot([window[0]], [y], marker="<", color=colour, ms=5, clip_on=False)
+    elif estimate <= window[1]:
         filled = np.isfinite(low)
         axes.plot(
             [estimate],

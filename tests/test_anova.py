@@ -159,6 +159,18 @@ def test_objectives_that_differ_are_refused():
     assert (row.chi2, row["df"]) == (pytest.approx(25.60994, abs=2e-3), 3)
 
 
+def test_one_fit_has_its_terms_tested(fits):
+    assert bg.anova(fits["slopes"]).equals(fits["slopes"].type3())
+
+
+def test_known_standard_errors_have_to_be_the_same():
+    data = {"y": np.arange(8.0) % 5, "x": np.arange(8.0), "s": np.full(8, 0.5), "g": [1, 2] * 4}
+    one = bg.glmm("y | se(s) ~ 1 + (1|g)", data).fit()
+    two = bg.glmm("y | se(s) ~ x + (1|g)", data | {"s": np.full(8, 0.6)}).fit()
+    with pytest.raises(bg.DataError, match="different responses"):
+        bg.anova(one, two)
+
+
 def test_a_fit_that_has_not_converged_is_said(fits):
     lost = replace(fits["slopes"], outcome=replace(fits["slopes"].outcome, converged=False))
     with pytest.warns(bg.ConvergenceWarning, match="model 2 has not converged"):

@@ -121,6 +121,13 @@ def test_other_data_are_refused(post):
         bg.compare(post, other)
 
 
+def test_nothing_to_compare_is_refused(model):
+    data = bg.load_dataset("epilepsy")
+    alone = bg.glmm("seizures ~ 0 + (1|id)", data, "poisson").fit("glm")
+    with pytest.raises(bg.DataError, match="no parameters to compare"):
+        bg.compare(alone, u=True)
+
+
 def test_wrong_arguments(post, fit):
     with pytest.raises(TypeError, match="needs a posterior or a fit"):
         bg.compare()
@@ -313,6 +320,14 @@ def test_limits_far_outside_end_in_arrows(post, fit):
     low, high = axes.get_xlim()
     assert high - low < 20 * fit.se[fit.names.index("visit")]
     assert {line.get_marker() for line in axes.lines} >= {"<", ">"}
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_rows_without_numbers_leave_their_place_empty(fit, log):
+    outcome = replace(fit.outcome, boundary=np.array([False, True, True]))
+    zero = replace(fit, outcome=outcome)  # an sd of 0 without limits, a correlation that is lost
+    figure = bg.compare(zero, zero).plot(log=log)
+    assert len(figure.axes) == len(fit.names)
 
 
 def test_a_forest_that_nobody_could_read_is_refused(post, fit):
