@@ -182,6 +182,9 @@ class Comparison:
     def __str__(self) -> str:
         return _text(self)
 
+    def __repr__(self) -> str:
+        return f"<Comparison of {', '.join(self.methods)}: {len(self.rows)} parameters>"
+
 
 def compare(
     *results: Result,

@@ -122,9 +122,18 @@ def _row(axes: "Axes", comparison: "Comparison", i: int, log: bool) -> None:
     """One parameter on the user's scale."""
     columns = comparison.columns
     kind = comparison.kinds[i]
-    if log:
-        axes.set_xscale("log")
     lower, upper = _window(comparison, i, log)
+    if log:
+        from matplotlib.ticker import LogLocator
+
+        axes.set_xscale("log")
+        # Few decades need more numbers than the powers of ten.
+        subs = (
+            (1, 2, 3, 5, 7) if upper < 10.0 * lower else (1, 2, 5) if upper < 100 * lower else (1,)
+        )
+        axes.xaxis.set_major_locator(LogLocator(subs=subs))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter("")
     for j, column in enumerate(columns):
         values = (column.estimate[i], column.lower[i], column.upper[i])
         _interval(axes, j, -float(j), values, (lower, upper), _half(column, comparison.rows[i]))
@@ -157,7 +166,8 @@ def _window(comparison: "Comparison", i: int, log: bool) -> tuple[float, float]:
         if not positive.size:
             return 0.5, 2.0
         upper = float(positive.max())
-        return max(float(positive.min()), 1e-3 * upper) / 1.15, upper * 1.15
+        least = 0.3 * first.lower[i] if first.lower[i] > 0.0 else 1e-3 * upper
+        return max(float(positive.min()), least) / 1.15, upper * 1.15
     kind = comparison.kinds[i]
     floor = -1.0 if kind == "cor" else 0.0 if kind in ("sd", "dispersion") else -np.inf
     ceiling = 1.0 if kind == "cor" else np.inf

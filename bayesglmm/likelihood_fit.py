@@ -348,6 +348,10 @@ class Fit(Derived):
     def __str__(self) -> str:
         return fit_printout.fit(self)
 
+    def __repr__(self) -> str:
+        state = "converged" if self.converged else "NOT converged"
+        return f"<Fit of {self.model.design.formula!r} by {self.method}, {state}>"
+
     # ---- the way from the internal scale ---------------------------------------------------
 
     @cached_property
