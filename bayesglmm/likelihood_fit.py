@@ -270,7 +270,10 @@ class Fit(Derived):
         level : float
         method : {"wald", "profile"}
             Wald limits are of sds and dispersion on the log scale, of correlations on Fisher's z,
-            and by Student's t where there are degrees of freedom.
+            and by Student's t where there are degrees of freedom. Profile limits are where twice
+            the drop of the log-likelihood, maximized over all else, is the chi-squared quantile;
+            an end that does not exist is 0 or inf for an sd, infinite for a coefficient. A
+            restricted likelihood has none for coefficients, a pseudo-likelihood none at all.
         names : iterable of str, optional
             Rows; all that the method can do if not given.
 

@@ -307,15 +307,15 @@ def test_nodes_are_a_positive_integer(nodes):
 
 
 def test_without_compilation():
-    made = model("gaussian", "log", "slope")
+    made = model("gaussian", "log", "intercept")
     theta, _ = natural_point(made, np.random.default_rng(11))
-    value, gradient = objective(made, 3)(theta)
+    value, gradient = objective(made, 2)(theta)
     script = f"""
 import json, sys
 sys.path.insert(0, {str(FILES.parents[1])!r})
 import numpy as np
 from test_quadrature import model, objective
-value, gradient = objective(model("gaussian", "log", "slope"), 3)(np.array({theta.tolist()}))
+value, gradient = objective(model("gaussian", "log", "intercept"), 2)(np.array({theta.tolist()}))
 print(json.dumps([value, gradient.tolist()]))
 """
     plain, plain_gradient = with_compilation_off(script)
