@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 from .cli_arguments import (
@@ -271,9 +272,9 @@ def _record(fit: "Fit", parts: dict[str, Any], level: float) -> dict[str, Any]:
         "level": level,
         "summary": fit.table(level).records(),
     }
-    pseudo = fit.aic != fit.aic
     for name in ("loglik", "deviance", "aic", "bic"):
-        record[name] = None if pseudo and name != "loglik" else getattr(fit, name)
+        value = getattr(fit, name)
+        record[name] = value if math.isfinite(value) else None
     for name, part in parts.items():
         if name == "contrasts":
             part = part.table()

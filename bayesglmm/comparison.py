@@ -31,7 +31,7 @@ HEADINGS = dict(
         strict=True,
     )
 )
-WIDTH = 118  # columns of a terminal that a printed table fills at most
+WIDTH = 120  # columns of a terminal that a printed table fills at most
 MAX_EFFECTS = 40  # rows of effects that are printed; `frame()` has all
 ERROR_DIGITS = 2  # the spread of a row is printed with three significant digits
 MAX_DECIMALS = 8
@@ -374,7 +374,7 @@ def _tables(comparison: Comparison, shown: dict[str, list[int]]) -> list[str]:
     rest = list(range(1, len(cells)))
     while rest or not tables:
         taken, width = [0], left + len(cells[0][0]) + 2
-        while rest and (len(taken) == 1 or width + len(cells[rest[0]][0]) + 2 <= WIDTH):
+        while rest and (len(taken) == 1 or width + 2 + _ink(cells[rest[0]]) <= WIDTH):
             width += len(cells[rest[0]][0]) + 2
             taken.append(rest.pop(0))
         lines = ["  ".join(["".ljust(left), *(cells[j][0] for j in taken)])]
@@ -388,6 +388,11 @@ def _tables(comparison: Comparison, shown: dict[str, list[int]]) -> list[str]:
                 place += 1
         tables.append("\n".join(line.rstrip() for line in lines))
     return tables
+
+
+def _ink(lines: list[str]) -> int:
+    """Columns that lines take without the blanks at their end."""
+    return max(len(line.rstrip()) for line in lines)
 
 
 def _cells(comparison: Comparison, j: int, index: list[int]) -> list[str]:
@@ -404,7 +409,7 @@ def _cells(comparison: Comparison, j: int, index: list[int]) -> list[str]:
         diffs.append(_difference(comparison.difference[i, j]) if j else "")
     wide = max(map(len, [*estimates, *limits]), default=0)
     far = max(map(len, [*diffs, "diff  "])) if j else 0
-    gap = "  " if j else ""
+    gap = " " if j else ""
     heading = column.name.rjust(wide) + gap + ("diff  ".rjust(far) if j else "")
     lines = [heading]
     for estimate, limit, diff in zip(estimates, limits, diffs, strict=True):
