@@ -171,7 +171,19 @@ def test_separation_does_not_converge():
     rows, inner, start, _, _ = model.problem
     found = fit(rows, inner, start)
     assert not found.converged
-    assert "separation" in found.warnings[0]
+    assert "separation" in found.unbounded[0]
+    assert np.all(np.isfinite(found.theta))
+
+
+def test_a_perfect_fit_has_no_maximum():
+    data = simulated()
+    u = np.random.default_rng(5).normal(size=12)
+    data["y"] = np.exp(1.0 + 0.1 * data["x"] + u[data["a"]])
+    model = bg.glmm("y ~ x + (1 | a)", data, family="gaussian", link="log")
+    rows, inner, start, _, _ = model.problem
+    found = fit(rows, inner, start)
+    assert not found.converged
+    assert found.unbounded
     assert np.all(np.isfinite(found.theta))
 
 

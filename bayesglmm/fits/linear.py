@@ -24,10 +24,9 @@ PERFECT_WORDS = (
     "no bound; these are no estimates"
 )
 FLAT_WORDS = (
-    "the likelihood is flat in some direction: some variances cannot be told apart by these data "
-    "(a group of one row each and the residual, for example); their standard errors mean nothing"
+    "some variances cannot be told apart by these data (those of a group of one row each and of "
+    "the residual, for example)"
 )
-STOPPED_WORDS = "the optimizer stopped before the gradient vanished"
 
 
 @dataclass(frozen=True, eq=False)
@@ -265,12 +264,11 @@ def _curved(profiled: np.ndarray) -> bool:
     return bool(np.linalg.eigvalsh(profiled).min(initial=1.0) > FLATTEST)
 
 
-def words(solution: Solution, definite: bool) -> tuple[str, ...]:
-    """What has to be said of a solution."""
+def words(solution: Solution, definite: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What has to be said of a solution: why it is no estimate, and what else."""
     if solution.code == PERFECT:
-        return (PERFECT_WORDS,)
-    found = [] if definite else [FLAT_WORDS]
-    return (*found, *([] if solution.converged else [STOPPED_WORDS]))
+        return (PERFECT_WORDS,), ()
+    return (), () if definite else (FLAT_WORDS,)
 
 
 def fit(rows, data: Data, start: Start, method: str = "reml") -> Outcome:
@@ -301,6 +299,7 @@ def fit(rows, data: Data, start: Start, method: str = "reml") -> Outcome:
     with np.errstate(divide="ignore"):
         theta = np.concatenate([solution.beta, solution.psi, [0.5 * np.log(solution.s2)]])
     p = solution.beta.size
+    unbounded, warnings = words(solution, definite)
     return Outcome(
         method,
         theta,
@@ -315,7 +314,8 @@ def fit(rows, data: Data, start: Start, method: str = "reml") -> Outcome:
         conditional_variances(linear, weights, solution),
         solution.boundary,
         restricted=restricted,
-        warnings=words(solution, definite),
+        warnings=warnings,
+        unbounded=unbounded,
     )
 
 

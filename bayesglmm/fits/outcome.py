@@ -47,7 +47,8 @@ class Outcome:
         Whether the dispersion grows without bound: the likelihood is flat there, and the rest of
         theta is what it is in the limit.
     unbounded : tuple of str
-        Where the likelihood has no maximum, so that theta is where the search was stopped.
+        Where the likelihood has no maximum, or repeated linearization no end, so that theta is
+        where the search was stopped.
     """
 
     method: str

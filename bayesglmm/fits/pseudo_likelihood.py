@@ -27,7 +27,7 @@ from .linear import (
 )
 from .mode import Start, first_guess
 from .outcome import Outcome
-from .weighted import COLLINEAR, FINE
+from .weighted import COLLINEAR, PERFECT
 
 ROUNDS = 200  # linearizations; 5 to 15 are the rule
 PATIENCE = 20  # rounds after which steps are halved, so that a cycle ends
@@ -37,6 +37,10 @@ HALVINGS = 30
 FAR = 4.0  # first change of eta, in spreads of the response, that asks for a better beginning
 ROW_STEPS, ROW_CLOSE = 40, 0.01  # of the search for it
 LITTLE = 1e-3  # relative change of phi that shows how the weights depend on it
+UNSETTLED = (
+    f"the linearizations did not settle in {ROUNDS} rounds, or led out of the numbers: these are "
+    "no estimates; look for separation, or use method='laplace'"
+)
 
 
 class Working(NamedTuple):
@@ -177,6 +181,8 @@ def fit(
         solution = solve(linear, working.response, weight, total, restricted, estimated)
     evaluations, settled, before = solution.evaluations, False, math.inf
     for count in range(ROUNDS):
+        if solution.code == PERFECT:
+            break
         new_eta = predictor(data, solution)
         multiple = max(share * solution.s2, 1e-300)  # of the family's variance
         if own:
@@ -193,7 +199,7 @@ def fit(
         last = solution
         new_share, new_weight = _unit(step[1].weight, estimated)
         found = solve(linear, step[1].response, new_weight, total, restricted, estimated, last)
-        if found.code != FINE:
+        if found.code == COLLINEAR:
             break
         eta, solution, share, weight = step[0], found, new_share, new_weight
         evaluations += found.evaluations
@@ -290,12 +296,9 @@ def _outcome(
     dof = total - (solution.beta.size if restricted else 0)
     used = weight > 0.0
     value = solution.value + 0.5 * float(np.log(weight[used]).sum())
-    said = list(words(solution, definite)) if settled else []
-    if not settled:
-        said.append(
-            f"the linearizations did not settle in {ROUNDS} rounds, or led out of the numbers: "
-            "these are no estimates; look for separation, or use method='laplace'"
-        )
+    unbounded, warnings = words(solution, definite)
+    if not settled and solution.code != PERFECT:
+        unbounded, warnings = (UNSETTLED,), ()
     return Outcome(
         method,
         np.concatenate(theta),
@@ -310,5 +313,6 @@ def _outcome(
         solution.boundary,
         restricted=restricted,
         scale=scale == "estimate",
-        warnings=tuple(said),
+        warnings=warnings,
+        unbounded=unbounded,
     )
