@@ -1,10 +1,11 @@
 """Maximum-likelihood fits beside those of lme4, glmmTMB, MASS and exact pseudo-likelihood.
 
-Every record of `tests/data/mle`, fitted by the same method here. Columns: log likelihood, ours
-minus theirs; largest difference of the coefficients in standard errors; largest relative difference
-of their standard errors; of sds and dispersion (absolute below .01); of correlations; of the
-effects' modes in conditional sds. `_tight` is lme4's own call with a tolerance that lets it finish:
-it settles what its default tolerance leaves open.
+Every record of `tests/data/mle`, fitted by the same method here; the last rows are of a second,
+shorter list, `tests/data/mle_summary.json`. Columns: log likelihood, ours minus theirs; largest
+difference of the coefficients in standard errors; largest relative difference of their standard
+errors; of sds and dispersion (absolute below .01); of correlations; of the effects' modes in
+conditional sds. `_tight` is the same fit with a tolerance that lets the other program finish: it
+settles what a default tolerance leaves open.
 
 Limits: glmmTMB's Laplace 1e-5 in the log likelihood, 2e-3 standard errors; lme4's 1e-3 or, where it
 stopped early, ours the higher and equal to the tight refit; quadrature 1e-4 in the coefficients;
