@@ -22,9 +22,8 @@ import math
 import numpy as np
 
 from .. import covariance, families
-from .._jit import entry, kernel, simd, types
+from .._jit import entry, kernel, types
 from .._linalg import add, copy, dot
-from .._simd import exp
 from ..density import DATA_TYPE, MATRIX, VECTOR, dispersion
 from ..lanes import (
     CHOLESKY,
@@ -32,12 +31,9 @@ from ..lanes import (
     ETA,
     FIXED,
     HALF,
-    LOGLIK,
     NEW_V,
-    SCORE,
     STEP,
     TOTAL,
-    WEIGHT,
     A,
     B,
     E,
@@ -45,11 +41,9 @@ from ..lanes import (
     U,
     V,
     add_effect,
-    by_lane,
     factorize,
     fixed_part,
     linear_predictor,
-    log_determinants,
     make_work,
     mix,
     pull_back,
@@ -57,15 +51,23 @@ from ..lanes import (
     solve_forward,
     sum_rows,
 )
-from ..layout import GROUP, LEVEL, ROW
+from ..layout import GROUP, ROW
+from .node_sums import (
+    BASE,
+    MEAN_SCORE,
+    MEAN_STEP,
+    MODE_SCORE,
+    SCORE_STEP,
+    SLOPE,
+    STEP_STEP,
+    TURNED,
+    add_product,
+    joint_density,
+    marginal,
+    over_nodes,
+)
 from .one_factor import PHI_STEP, add_lever, find_modes
 from .optimizer import SEARCH_TYPE, SEARCHING, STATE, advance
-
-# Parts of the sums over nodes, (q, q, groups) each: p_k Z's(v_k) d_k', p_k d_k d_k', and W.
-SCORE_STEP, STEP_STEP, TURNED = 0, 1, 2
-# Parts of the sums over nodes, (q, groups) each: p_k Z's(v_k), p_k d_k, and Z's at the mode.
-MEAN_SCORE, MEAN_STEP, MODE_SCORE = 0, 1, 2
-BASE, SLOPE = 3, 4  # of Work.number here: f at the mode, and sum_k p_k (d loglik / d log phi)
 
 
 @entry(
@@ -147,10 +149,8 @@ def quadrature(rows, data, nodes, log_weights, theta, modes_v, blocks, gradient)
                 break
         if not found:
             return -np.inf
-        _over_nodes(
-            rows, obs, with_phi, c, L, phi, nodes, log_weights, work, squares, means, row[4]
-        )
-        part = _marginal(obs.lanes, c, work, squares, means, row[4])
+        over_nodes(rows, obs, with_phi, c, L, phi, nodes, log_weights, work, squares, means, row[4])
+        part = marginal(obs.lanes, c, work, squares, means, row[4])
         if not abs(part) < np.inf:
             return -np.inf
         value += part
@@ -180,7 +180,7 @@ def _at_modes(rows, obs, c, L, phi, work, mode_score, row):
     linear_predictor(obs, c, L, v, groups, work)
     y, w = obs.y[first:last], obs.w[first:last]
     rows(families.FULL, work.row[ETA, :n], y, w, phi, row[0], row[1], row[2], row[3])
-    _joint_density(lanes, obs.y, c, row[0], v, groups, buffer, work.number[BASE])
+    joint_density(lanes, obs.y, c, row[0], v, groups, buffer, work.number[BASE])
     bend = row[2, :n]
     for k in range(q):
         sum_rows(lanes, obs.Z[k], obs.ones[k], c, row[1], buffer, mode_score[k])
@@ -193,143 +193,6 @@ def _at_modes(rows, obs, c, L, phi, work, mode_score, row):
     for g in range(groups):
         good = good and work.number[BASE, g] > -np.inf
     return good
-
-
-@kernel
-def _joint_density(lanes, any_z, c, loglik, v, groups, buffer, out):
-    """Out = f: the sum of loglik over a group's rows, less |v|^2 / 2."""
-    sum_rows(lanes, any_z, 1, c, loglik, buffer, out)
-    for k in range(v.shape[0]):
-        own = v[k, :groups]
-        for g in range(own.size):
-            out[g] -= 0.5 * own[g] * own[g]
-
-
-@kernel
-def _over_nodes(rows, obs, with_phi, c, L, phi, nodes, log_weights, work, squares, means, mean_row):
-    """Sums over the nodes, not yet divided by TOTAL, the sum of the weights."""
-    q, lanes, buffer = L.shape[0], obs.lanes, work.lane
-    groups = lanes.chunk[c + 1, GROUP] - lanes.chunk[c, GROUP]
-    first, last = lanes.chunk[c, ROW], lanes.chunk[c + 1, ROW]
-    n = last - first
-    y, w = obs.y[first:last], obs.w[first:last]
-    eta, a, b, slope = work.row[ETA, :n], work.row[A], work.row[B], work.row[E]
-    v, step, node_v, score = (
-        work.vector[V],
-        work.vector[STEP],
-        work.vector[NEW_V],
-        work.vector[SCORE],
-    )
-    weight, total, phi_slope = work.number[WEIGHT], work.number[TOTAL], work.number[SLOPE]
-    for k in range(q):
-        for g in range(groups):
-            means[MEAN_SCORE, k, g] = 0.0
-            means[MEAN_STEP, k, g] = 0.0
-        for l in range(q):
-            for g in range(groups):
-                squares[SCORE_STEP, k, l, g] = 0.0
-                squares[STEP_STEP, k, l, g] = 0.0
-    for g in range(groups):
-        total[g] = 0.0
-        phi_slope[g] = 0.0
-    for i in range(n):
-        mean_row[i] = 0.0
-    for node in range(nodes.shape[0]):
-        for k in range(q):
-            x = nodes[node, k]
-            for g in range(groups):
-                step[k, g] = x
-        solve_backward(work.matrix[CHOLESKY], step, groups)
-        for k in range(q):
-            for g in range(groups):
-                node_v[k, g] = v[k, g] + step[k, g]
-        linear_predictor(obs, c, L, node_v, groups, work)
-        rows(families.GRADIENT, eta, y, w, phi, a, b, slope, a)
-        _joint_density(lanes, obs.y, c, a, node_v, groups, buffer, weight)
-        _relative(weight[:groups], work.number[BASE], log_weights[node], total)
-        _add_weighted_rows(lanes, c, weight, b, buffer, mean_row)
-        if with_phi:
-            sum_rows(lanes, obs.y, 1, c, slope, buffer, score[0])
-            _weigh(score[0, :groups], weight)
-            add(phi_slope[:groups], score[0], 1.0)
-        for k in range(q):
-            own = score[k]
-            sum_rows(lanes, obs.Z[k], obs.ones[k], c, b, buffer, own)
-            _weigh(own[:groups], weight)
-            add(means[MEAN_SCORE, k, :groups], own, 1.0)
-            for l in range(q):
-                _add_product(squares[SCORE_STEP, k, l, :groups], own, step[l])
-        for k in range(q):
-            own = score[k]
-            for g in range(groups):
-                own[g] = weight[g] * step[k, g]
-            add(means[MEAN_STEP, k, :groups], own, 1.0)
-            for l in range(k + 1):
-                _add_product(squares[STEP_STEP, k, l, :groups], own, step[l])
-
-
-@simd
-def _relative(weight, base, log_weight, total):
-    """Weight of the node relative to the density at the mode; adds it to total."""
-    for g in range(weight.size):
-        weight[g] = exp(weight[g] - base[g] + log_weight)
-        total[g] += weight[g]
-
-
-@kernel
-def _add_product(out, x, y):
-    """Out += x y, element by element."""
-    for g in range(out.size):
-        out[g] += x[g] * y[g]
-
-
-@kernel
-def _weigh(out, weight):
-    """Multiply by the node's weight; where that is 0 the score may be nan."""
-    for g in range(out.size):
-        out[g] = weight[g] * out[g] if weight[g] > 0.0 else 0.0
-
-
-@kernel
-def _add_weighted_rows(lanes, c, weight, score, buffer, out):
-    """out_r += (weight of the row's group) * score_r."""
-    own = by_lane(lanes, c, weight, buffer)
-    first = lanes.chunk[c, ROW]
-    for level in range(lanes.chunk[c, LEVEL], lanes.chunk[c + 1, LEVEL]):
-        row, count = lanes.level[level, 0] - first, lanes.level[level, 1]
-        total, part = out[row : row + count], score[row : row + count]
-        for i in range(total.size):
-            total[i] += own[i] * part[i] if own[i] > 0.0 else 0.0
-
-
-@kernel
-def _marginal(lanes, c, work, squares, means, mean_row):
-    """Divide the sums by their weights; the groups' log-likelihood."""
-    groups = lanes.chunk[c + 1, GROUP] - lanes.chunk[c, GROUP]
-    total, log_det, base = work.number[TOTAL], work.number[LOGLIK], work.number[BASE]
-    log_determinants(work.matrix[CHOLESKY], groups, log_det)
-    value = 0.0
-    for g in range(groups):
-        value += base[g] + math.log(total[g]) - log_det[g]
-        total[g] = 1.0 / total[g]
-    q = means.shape[1]
-    for k in range(q):
-        for g in range(groups):
-            means[MEAN_SCORE, k, g] *= total[g]
-            means[MEAN_STEP, k, g] *= total[g]
-        for l in range(q):
-            for g in range(groups):
-                squares[SCORE_STEP, k, l, g] *= total[g]
-                squares[STEP_STEP, k, l, g] *= total[g]
-    for g in range(groups):
-        work.number[SLOPE, g] *= total[g]
-    own, first = by_lane(lanes, c, total, work.lane), lanes.chunk[c, ROW]
-    for level in range(lanes.chunk[c, LEVEL], lanes.chunk[c + 1, LEVEL]):
-        row, count = lanes.level[level, 0] - first, lanes.level[level, 1]
-        part = mean_row[row : row + count]
-        for i in range(part.size):
-            part[i] *= own[i]
-    return value
 
 
 @kernel
@@ -359,7 +222,7 @@ def _turn(L, groups, work, squares, means):
             for g in range(groups):
                 own[g] = one
             for k in range(i, q):
-                _add_product(own, C[k, i], D[k, j])
+                add_product(own, C[k, i], D[k, j])
             copy(N[j, i, :groups], own)
     for l in range(q):
         solve_backward(C, N[l], groups)
