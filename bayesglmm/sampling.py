@@ -19,7 +19,7 @@ from .conditionals import transport
 from .density import Map, logdensity
 from .errors import DataError
 from .fits import aghq
-from .fits.mode import Objective, at_theta, find, longest_steps
+from .fits.mode import Objective, at_theta, find, longest_steps, most_connected, unfitted
 from .posterior import Posterior
 from .recipe import Recipe
 from .resumption import Resumption
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .fits.mode import Mode
     from .model import Model
 
+LARGEST_FITTED = 4000  # connected effects: beyond, a fit takes longer than it saves in warm-up
 SAMPLERS = ("auto", "gibbs", "nuts", "hmc")
 
 
@@ -256,6 +257,9 @@ def choose(model: "Model", sampler: str = "auto") -> Plan:
 def start(model: "Model", sampler: str) -> tuple[Map, np.ndarray]:
     """Coordinates about the fit, and the covariance of theta there."""
     rows, data, first, _, _ = model.problem
+    if most_connected(data) > LARGEST_FITTED:
+        map = unfitted(rows, data, first)
+        return map, map.scale @ map.scale.T
     mode = find(rows, data, True, first)
     if sampler == "gibbs":
         mode = centre(model, mode)

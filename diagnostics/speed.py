@@ -17,9 +17,8 @@ import numpy as np
 from references import REFERENCES, brms_priors
 
 import bayesglmm as bg
-from bayesglmm.density import Map, identity_map
-from bayesglmm.fits.mode import first_guess
-from bayesglmm.model import Model, Problem
+from bayesglmm.fits.mode import unfitted
+from bayesglmm.model import Model
 
 from .report import Report, parser
 from .runs import Run, centre_of, gibbs, nuts, run, smallest_ess
@@ -29,15 +28,6 @@ DRAWS = {"gibbs": 10_000, "nuts": 2_000, "yardstick": 2_000}  # enough to time a
 SEED = 20
 # Prototypes on one core, for Gibbs; another machine, slightly other priors: an indication.
 PROTOTYPE = {"epil": 153_000, "epilepsy slope": 75_000, "cbpp": 132_000, "sim_logit 500x10": 7_200}
-
-
-def unfitted(problem: Problem) -> Map:
-    """Coordinates without a fit: effects as they are, theta scaled roughly."""
-    data = problem.data
-    theta, guess = first_guess(problem.rows, data, problem.start)
-    effects = int(sum(data.levels[f] for f in data.factor))
-    map = identity_map(theta.size, effects)
-    return map._replace(center=theta, scale=np.diag(np.sqrt(np.diag(guess))))
 
 
 def slope_model() -> Model:
@@ -87,7 +77,7 @@ def main() -> int:
         laplace, centred, fit_seconds = centre_of(model)
         problem = model.problem
         begun = time.thread_time()
-        rough = unfitted(problem)
+        rough = unfitted(problem.rows, problem.data, problem.start)
         rough_seconds = time.thread_time() - begun
         speeds, wholes = [], []
         for sampler, program, before in (

@@ -6,8 +6,11 @@ import pandas as pd
 import pytest
 
 import bayesglmm as bg
+from bayesglmm import sampling
 from bayesglmm.covariance import factors
-from bayesglmm.fits import crossed
+from bayesglmm.density import IDENTITY
+from bayesglmm.errors import DataError
+from bayesglmm.fits import crossed, mode
 from bayesglmm.fits.mode import Objective, describe, find, first_guess
 from bayesglmm.fits.optimizer import Optimum
 
@@ -137,17 +140,17 @@ def test_dense_factor_and_variances(structure):
     data, theta = made.problem.data, point(made)
     objective = Objective(made.problem.rows, data, True)
     d = theta.size
-    mode = describe(objective, Optimum(theta, 0.0, np.zeros(d), np.eye(d), 0, True))
+    found = describe(objective, Optimum(theta, 0.0, np.zeros(d), np.eye(d), 0, True))
     _, _, v, C = by_dense_matrix(made, True, theta)
-    np.testing.assert_allclose(np.tril(mode.map.dense), np.tril(C), atol=1e-8)
-    np.testing.assert_allclose(mode.map.modes, v, atol=1e-7)
+    np.testing.assert_allclose(np.tril(found.map.dense), np.tril(C), atol=1e-8)
+    np.testing.assert_allclose(found.map.modes, v, atol=1e-7)
     joint = dense.Joint(made.problem.rows, data)
     p, m = data.obs.X.shape[0], data.prior.covariance.row.size
     L = factors(data.prior.covariance, theta[p : p + m])
     G = np.linalg.inv(np.tril(C) @ np.tril(C).T)
     columns = [joint.mix(L, column) for column in np.eye(v.size)]
     big = np.array(columns).T
-    np.testing.assert_allclose(mode.variances, np.diag(big @ G @ big.T), rtol=1e-8)
+    np.testing.assert_allclose(found.variances, np.diag(big @ G @ big.T), rtol=1e-8)
 
 
 @pytest.mark.parametrize(
@@ -186,6 +189,18 @@ def test_hopeless_points_are_rejected_and_leave_no_trace(family, theta):
     after = objective(good)
     np.testing.assert_allclose(after[0], before[0], rtol=1e-12)
     np.testing.assert_allclose(after[1], before[1], rtol=1e-6, atol=1e-8)
+
+
+def test_more_connected_effects_than_memory_holds(monkeypatch):
+    made = model("poisson", "crossed")
+    rows, data, start = made.problem.rows, made.problem.data, made.problem.start
+    assert mode.most_connected(data) == 6
+    monkeypatch.setattr(crossed, "MOST_CONNECTED", 5)
+    with pytest.raises(DataError, match="6 effects .* at most 5"):
+        find(rows, data, False, start)
+    monkeypatch.setattr(sampling, "LARGEST_FITTED", 5)
+    map, covariance = sampling.start(made, "nuts")
+    assert map.kind[0] == IDENTITY and np.all(np.diag(covariance) > 0.0)
 
 
 def test_many_small_families_take_linear_time():

@@ -29,21 +29,23 @@ from ..density import (
     theta_logprior,
     theta_logprior_gradient,
 )
+from ..errors import DataError
 from .elimination import factorize, gram, invert, reorder, solve
 from .optimizer import SEARCH_TYPE, SEARCHING, STATE, Search, advance
-from .pattern import Parts, Pattern, arrange, parts, sorted_z
+from .pattern import Parts, Pattern, arrange, largest_square, parts, sorted_z
 from .products import add_outer, collect, mix, predict, pull_back
 from .system import PATTERN_TYPE
 from .system import variances as variances_of
 from .traces import levers, traces
 
+MOST_CONNECTED = 8000  # effects in one dense square: it takes 0.5 GB, four times over
 STEPS = 100  # Newton steps; 3-6 are the rule
 CLOSE = 1e-9  # error of the modes that is left, in units of their prior sd
 SLACK = 1e-10  # relative fall of the density that is rounding
 SHORTEST = 1e-8  # halving of a Newton step ends here
 PHI_STEP = 1e-5  # relative step of the central difference in log phi
 RESIDUAL = 1e-3  # at which conjugate gradients stop, relative
-LARGE = 200  # rows of a square from which conjugate gradients replace new factors
+LARGE = 64  # rows of a square from which conjugate gradients replace new factors
 ROUNDS = 25  # of conjugate gradients: beyond, a new factor is cheaper
 
 
@@ -89,7 +91,7 @@ def sort_rows(data: Data, pattern: Pattern) -> Rows:
 
 def make_work(pattern: Pattern) -> Work:
     """Empty matrices."""
-    large = np.diff(pattern.component).max(initial=0) >= LARGE
+    large = largest_square(pattern) >= LARGE
     empty = parts(pattern), parts(pattern), parts(pattern)
     return Work(*empty, np.zeros(1, dtype=np.int64), np.array([int(large)]))
 
@@ -145,7 +147,7 @@ def modes(rows, obs, pattern, L, phi, work, line, effect, v):
                 trial[i] = v[i] + scale * step[i]
             new = _height(rows, obs, pattern, L, phi, trial, u, line)
             # Written so that nan is a fall.
-            if new >= value - SLACK * abs(value):
+            if new >= value - SLACK * (1.0 + abs(value)):
                 break
             scale *= 0.5
             if scale < SHORTEST:
@@ -349,11 +351,23 @@ def laplace(rows, prior, obs, pattern, work, penalized, theta, line, effect, v, 
 
 
 class Crossed:
-    """The objective of one model: its pattern, sorted rows and matrices."""
+    """The objective of one model: its pattern, sorted rows and matrices.
+
+    Raises
+    ------
+    DataError
+        For crossed factors of which even the smaller ones have more effects than fit in memory.
+    """
 
     def __init__(self, rows, data: Data) -> None:
         self.rows, self.data = rows, data
         self.pattern = arrange(data)
+        if (connected := largest_square(self.pattern)) > MOST_CONNECTED:
+            raise DataError(
+                f"{connected} effects beside the largest factor's are connected with each other "
+                f"through the data; a fit takes at most {MOST_CONNECTED}. Sample the model with "
+                "sampler='nuts' instead, which has no such limit."
+            )
         self.obs = sort_rows(data, self.pattern)
         self.work = make_work(self.pattern)
 

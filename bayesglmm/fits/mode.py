@@ -9,11 +9,12 @@ import numpy as np
 
 from .. import families
 from ..covariance import factors
-from ..density import BLOCKS, DENSE, IDENTITY, Data, Map
+from ..density import BLOCKS, DENSE, IDENTITY, Data, Map, identity_map
 from .boundary import FLAT, far_dispersion
 from .crossed import Crossed
 from .one_factor import evaluate as one_factor
 from .optimizer import Optimum, Search, begin, end, finished, invert
+from .pattern import arrange, largest_square
 
 FIRST_SD = 0.5  # sd of every effect on the scale of eta, where the search begins
 LONGEST_PSI = 1.0  # log sd may change by this much in one step: an unbounded first step is lost
@@ -195,6 +196,11 @@ def find(rows, data: Data, penalized: bool, start: Start) -> Mode:
         Whether the log prior of theta is added.
     start : Start
         Where the search begins.
+
+    Raises
+    ------
+    DataError
+        For crossed factors of which even the smaller ones have more effects than fit in memory.
     """
     objective = Objective(rows, data, penalized)
     theta, guess = first_guess(rows, data, start)
@@ -259,6 +265,19 @@ def describe(objective: Objective, optimum: Optimum) -> Mode:
         variances,
         optimum.evaluations,
     )
+
+
+def most_connected(data: Data) -> int:
+    """Largest number of effects, those of the largest factor aside, that the data connect."""
+    return largest_square(arrange(data)) if data.levels.size > 1 else 0
+
+
+def unfitted(rows, data: Data, start: Start) -> Map:
+    """Coordinates without a fit: effects as they are, theta scaled roughly."""
+    theta, guess = first_guess(rows, data, start)
+    effects = int(sum(data.levels[f] for f in data.factor))
+    map = identity_map(theta.size, effects)
+    return map._replace(center=theta, scale=np.diag(np.sqrt(np.diag(guess))))
 
 
 def longest_steps(data: Data, start: Start) -> np.ndarray:

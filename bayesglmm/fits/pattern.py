@@ -164,6 +164,11 @@ def _single(data: Data) -> Pattern:
     )
 
 
+def largest_square(pattern: Pattern) -> int:
+    """Rest effects in the largest component."""
+    return int(np.diff(pattern.component).max(initial=0))
+
+
 def _components(level: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
     """Smallest group connected to each group, over levels (sorted) that have both."""
     label = np.arange(groups)
