@@ -163,14 +163,21 @@ def test_conjugate_draw_of_sigma_is_inverse_wishart():
     assert (np.abs(sigma.mean(axis=0) - inside / (df - q - 1)) < 4.5 * error).all()
 
 
-@pytest.mark.parametrize("cor", [None, 1.7])
-def test_slices_leave_the_posterior_of_psi_given_u(cor):
+@pytest.mark.parametrize(
+    ("effects", "cor", "J"),
+    [
+        ("(0 + x|g)", None, 6),
+        ("(0 + x + product||g)", None, 3),
+        ("(0 + x + product|g)", 1.7, 6),
+        ("(0 + x + product|g)", 1.7, 2),  # too few groups for an inverse-Wishart: slices
+    ],
+)
+def test_moves_given_u_leave_the_posterior_of_psi(effects, cor, J):
     # Sigma from its prior, u given Sigma, a move, and again: Sigma has its prior still.
-    effects = "(0 + x + product|g)" if cor else "(0 + x|g)"
     own = {"sd": bg.HalfNormal(0.8)} | ({"cor": bg.LKJ(cor)} if cor else {})
     model = bg.glmm(f"y ~ 0 + within + {effects}", frame(), "poisson", priors={"g": own})
     data, rng = model.problem.data, np.random.default_rng(6)
-    cov, q, J = data.prior.covariance, data.factor.size, 6
+    cov, q = data.prior.covariance, data.factor.size
     centre = centred(model)
     assert centre.column.size == 0
     draw, fill = callable_(centring.draw), callable_(covariance.fill_L)

@@ -4,8 +4,9 @@
    group, a combination x_r = sum_k Z_rk W_k of the z columns moves together with u: with gamma_i =
    W_i beta + u_i held, gamma_i ~ N(W_i beta, Sigma) and eta does not change. beta given gamma is
    Normal under a Normal or flat prior; other priors enter by a Metropolis step.
-2. Sigma given u, from the q x q sums of u u' alone: an inverse-Wishart draw where conjugate, else
-   slices (Neal 2003) along each element of psi.
+2. Sigma given u, from the q x q sums of u u' alone: an inverse-Wishart draw where conjugate; for
+   sds and correlations the draw that would be right under a nearby prior, accepted or not
+   (Metropolis); else slices (Neal 2003) along each element of psi.
 
 These cure what transported proposals of one fixed shape cannot: the spread of the intercept grows
 with the sd of few groups.
@@ -113,8 +114,13 @@ def draw(prior, centre, L, theta, v, new_v, random):
         trial[e] = psi[e]
     covariance.fill_L(cov, psi, new_L)
     for block in range(cov.kind.size):
+        size = cov.block_start[block + 1] - cov.block_start[block]
         if cov.kind[block] == covariance.INVERSE_WISHART:
             _draw_conjugate(cov, block, sums, J, psi, new_L, trial, random)
+        elif cov.kind[block] == covariance.DIAGONAL and J > 1:
+            _draw_sds(cov, block, sums, J, psi, new_L, random)
+        elif cov.kind[block] == covariance.SD_CORRELATION and J > size:
+            _draw_nearly_conjugate(cov, block, sums, J, psi, new_L, trial, random)
         else:
             _slice_block(cov, block, centre.width, sums, J, psi, new_L, trial, random)
         for e in range(psi.size):
@@ -187,27 +193,21 @@ def _beyond_normal(prior, mean, precision, value):
 
 
 @kernel
-def _draw_conjugate(cov, block, sums, J, psi, L, trial, random):
-    """Sigma | u ~ inverse-Wishart(df + J, scale + sum u u'), by Bartlett's decomposition."""
-    lo, hi = cov.block_start[block], cov.block_start[block + 1]
-    q = hi - lo
-    # Sigma^-1 ~ Wishart(nu, S^-1) = F^-T A A' F^-1 with S = F F', so Sigma = T T', T = F A^-T.
-    S = np.empty((q, q))
-    for k in range(q):
-        for l in range(q):
-            total = sums[lo + k, lo + l]
-            for i in range(min(k, l) + 1):
-                total += cov.scale[lo + k, lo + i] * cov.scale[lo + l, lo + i]
-            S[k, l] = total
+def _wishart_factor(S, df, random, sigma):
+    """Cholesky factor into `sigma` of a draw from the inverse-Wishart(df, S); S (q, q) is lost.
+
+    Returns False, and draws nothing that counts, if S is not positive definite.
+    """
+    q = S.shape[0]
+    # Sigma^-1 ~ Wishart(df, S^-1) = F^-T A A' F^-1 with S = F F', so Sigma = T T', T = F A^-T.
     if not cholesky(S):
-        return
+        return False
     A = np.zeros((q, q))
     for k in range(q):
-        A[k, k] = math.sqrt(2.0 * gamma(random, 0.5 * (cov.df[block] + J - k)))
+        A[k, k] = math.sqrt(2.0 * gamma(random, 0.5 * (df - k)))
         for l in range(k):
             A[k, l] = normal(random)
     # T = F A^-T: column l of A^-T solves A' x = e_l backwards.
-    sigma = np.zeros((q, q))
     column = np.empty(q)
     T = np.zeros((q, q))
     for l in range(q):
@@ -225,15 +225,93 @@ def _draw_conjugate(cov, block, sums, J, psi, L, trial, random):
             for i in range(q):
                 total += T[k, i] * T[l, i]
             sigma[k, l] = total
-    if not cholesky(sigma):
-        return
+    return cholesky(sigma)
+
+
+@kernel
+def _draw_conjugate(cov, block, sums, J, psi, L, trial, random):
+    """Sigma | u ~ inverse-Wishart(df + J, scale + sum u u'), by Bartlett's decomposition."""
+    lo, hi = cov.block_start[block], cov.block_start[block + 1]
+    q = hi - lo
+    S, sigma = np.empty((q, q)), np.empty((q, q))
     for k in range(q):
+        for l in range(q):
+            total = sums[lo + k, lo + l]
+            for i in range(min(k, l) + 1):
+                total += cov.scale[lo + k, lo + i] * cov.scale[lo + l, lo + i]
+            S[k, l] = total
+    if _wishart_factor(S, cov.df[block] + J, random, sigma):
+        _place(cov, block, sigma, L, psi, trial)
+
+
+@kernel
+def _draw_nearly_conjugate(cov, block, sums, J, psi, L, trial, random):
+    """Sigma | u under sds and correlations, proposed from the inverse-Wishart(J - 1, sum u u').
+
+    What the prior has beyond that proposal is prod_k p(s_k) |R|^(eta - 1 + q / 2), which has a
+    bound: few proposals are rejected, and no chain can stick.
+    """
+    lo, hi = cov.block_start[block], cov.block_start[block + 1]
+    q = hi - lo
+    S, sigma = np.empty((q, q)), np.empty((q, q))
+    for k in range(q):
+        for l in range(q):
+            S[k, l] = sums[lo + k, lo + l]
+    if not _wishart_factor(S, J - 1.0, random, sigma):
+        return
+    threshold = math.log(uniform(random))
+    power = cov.eta[block] - 1.0 + 0.5 * q
+    ratio = _beyond_wishart(cov, lo, sigma, power)
+    ratio -= _beyond_wishart(cov, lo, L[lo:hi, lo:hi], power)
+    if threshold < ratio:
+        _place(cov, block, sigma, L, psi, trial)
+
+
+@bare
+def _beyond_wishart(cov, lo, L, power):
+    """Log of prod_k p(s_k) |R|^power, of a block of L that begins at `lo`."""
+    value, half = 0.0, 0.0
+    for k in range(L.shape[0]):
+        s = covariance.row_sd(L, 0, k)
+        a, b, c = cov.sd_a[lo + k], cov.sd_b[lo + k], cov.sd_c[lo + k]
+        value += prior_logpdf(cov.sd_kind[lo + k], a, b, c, s / cov.z_scale[lo + k])
+        if k > 0:
+            half += math.log(L[k, k] / s)
+    return value + 2.0 * power * half
+
+
+@bare
+def _place(cov, block, sigma, L, psi, trial):
+    """Make a factor the current one of its block."""
+    lo, hi = cov.block_start[block], cov.block_start[block + 1]
+    for k in range(hi - lo):
         for l in range(k + 1):
             L[lo + k, lo + l] = sigma[k, l]
     covariance.fill_psi(cov, L, trial)
     for e in range(psi.size):
         if lo <= cov.row[e] < hi:
             psi[e] = trial[e]
+
+
+@bare
+def _draw_sds(cov, block, sums, J, psi, L, random):
+    """Each sd | u of uncorrelated effects, proposed as if its prior were flat.
+
+    sum u^2 / s^2 is then chi-square on J - 1 degrees of freedom; the prior decides.
+    """
+    for e in range(psi.size):
+        k = cov.row[e]
+        if not cov.block_start[block] <= k < cov.block_start[block + 1]:
+            continue
+        scale = cov.z_scale[k]
+        proposed = math.sqrt(0.5 * sums[k, k] / gamma(random, 0.5 * (J - 1.0)))
+        threshold = math.log(uniform(random))
+        a, b, c = cov.sd_a[k], cov.sd_b[k], cov.sd_c[k]
+        ratio = prior_logpdf(cov.sd_kind[k], a, b, c, proposed / scale)
+        ratio -= prior_logpdf(cov.sd_kind[k], a, b, c, L[k, k] / scale)
+        if threshold < ratio and proposed > 0.0:
+            psi[e] = math.log(proposed)
+            L[k, k] = proposed
 
 
 @bare
