@@ -10,7 +10,7 @@ from bayesglmm import sampling
 from bayesglmm.covariance import factors
 from bayesglmm.density import IDENTITY
 from bayesglmm.errors import DataError
-from bayesglmm.fits import crossed, mode
+from bayesglmm.fits import crossed, mode, newton
 from bayesglmm.fits.mode import Objective, describe, find, first_guess
 from bayesglmm.fits.optimizer import Optimum
 
@@ -100,7 +100,7 @@ def many_levels(family: str):
     noise = rng.normal(size=n)
     f["y"] = eta + noise if family == "gaussian" else (eta + noise > 0).astype(int)
     made = bg.glmm("y ~ 1 + (1|g) + (1|h)", f, family)
-    assert np.diff(pattern_of(made).component).max() >= crossed.LARGE
+    assert np.diff(pattern_of(made).component).max() >= newton.LARGE
     return made
 
 
