@@ -70,7 +70,8 @@ def layout(post: "Posterior") -> Groups:
     for name, levels, columns in groups(design):
         dim = own_name(name)
         out.coords |= {dim: list(levels), f"{dim}_effect": list(columns)}
-        out.add("posterior", f"u_{dim}", [*SAMPLED, dim, f"{dim}_effect"], values["u"][name])
+        if post.effects is None:
+            out.add("posterior", f"u_{dim}", [*SAMPLED, dim, f"{dim}_effect"], values["u"][name])
     for name, stat in post.stats.items():
         values_of = stat.astype(bool) if name in FLAGS else stat
         out.add("sample_stats", STATS.get(name, name), SAMPLED, values_of)
@@ -87,7 +88,10 @@ def layout(post: "Posterior") -> Groups:
 
 
 def read(
-    model: "Model", stats: Iterable[str], array: Callable[[str, str], np.ndarray]
+    model: "Model",
+    stats: Iterable[str],
+    array: Callable[[str, str], np.ndarray],
+    effects: bool = True,
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return values and statistics of a posterior from the variables that `layout` made of them.
 
@@ -99,6 +103,8 @@ def read(
         Names of the sampler's statistics.
     array : callable
         Gives the array of a group and a variable.
+    effects : bool
+        Whether there are draws of effects.
     """
     names = model.names
     values: dict[str, Any] = {"beta": array("posterior", "beta")}
@@ -107,9 +113,10 @@ def read(
         values[kind] = array("posterior", kind) if rows else np.empty((*sampled, 0))
     for name in names.dispersion:
         values[name] = array("posterior", name)
-    values["u"] = {
-        name: array("posterior", f"u_{own_name(name)}") for name, _, _ in groups(model.design)
-    }
+    if effects:
+        values["u"] = {
+            name: array("posterior", f"u_{own_name(name)}") for name, _, _ in groups(model.design)
+        }
     return values, {
         name: array("sample_stats", STATS.get(name, name)).astype(np.float64) for name in stats
     }
@@ -139,8 +146,17 @@ def attributes(post: "Posterior") -> dict[str, str]:
 
 
 def tree(post: "Posterior") -> "xarray.DataTree":
-    """Return a posterior as an ArviZ DataTree."""
-    return _tree(layout(post), attributes(post))
+    """Return a posterior as an ArviZ DataTree; streamed effects stay in their file until used."""
+    made = layout(post)
+    variables = made.variables["posterior"]
+    streamed = {k: v for k, v in variables.items() if not isinstance(v[1], np.ndarray)}
+    for name in streamed:
+        del variables[name]
+    tree = _tree(made, attributes(post))
+    for name, (dims, values) in streamed.items():
+        array: Any = values
+        tree["posterior"][name] = array.lazy(dims, made.coords)
+    return tree
 
 
 def add_log_likelihood(

@@ -9,7 +9,7 @@ import hashlib
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -48,6 +48,7 @@ class Identity:
     target_accept: float
     max_treedepth: int
     init: str
+    keep: str
     version: str = __version__
 
     @classmethod
@@ -57,6 +58,7 @@ class Identity:
         *,
         seed: int | None,
         sampler: str,
+        keep: str,
         init: dict[str, float] | None,
         target_accept: float,
         **counts: Any,
@@ -71,6 +73,7 @@ class Identity:
             data=_digest(model),
             seed=None if seed is None else int(seed),
             sampler=sampler,
+            keep=keep,
             init=repr(sorted((name, float(value)) for name, value in (init or {}).items())),
             target_accept=float(target_accept),
             **numbers,
@@ -188,8 +191,9 @@ def _short(value: Any) -> str:
 def _digest(model: "Model") -> str:
     """Return a hash of all data of a model."""
     design = model.design
-    arrays = [design.X, design.response.y, design.offset, design.weights]
-    arrays += [] if design.response.trials is None else [design.response.trials]
+    arrays = [design.X, design.offset, design.weights]
+    response = (getattr(design.response, field.name) for field in fields(design.response))
+    arrays += [value for value in response if isinstance(value, np.ndarray)]
     arrays += [factor.index for factor in design.factors]
     arrays += [term.z for term in design.terms]
     digest = hashlib.sha256(repr([factor.levels for factor in design.factors]).encode())

@@ -20,12 +20,14 @@ from .chains import Standing
 from .codec import Decoder, Encoder
 from .coding import Frozen
 from .design import Design, Response
+from .effects_file import StreamedArray
+from .effects_summary import EffectsSummary
 from .errors import LoadError
 from .fits.outcome import Outcome
 from .groups import Factor, Term
 from .likelihood_fit import Fit
 from .model import restore
-from .posterior import Posterior, Run
+from .posterior import NotKept, Posterior, Run
 from .prior_defaults import Priors, TermPrior
 from .recipe import Recipe
 from .resumption import Resumption
@@ -41,7 +43,7 @@ NOUNS = (
     *(Design, Response, Factor, Term, Frozen, Priors, TermPrior),
     *priors.SCALAR_PRIORS,
     *priors.MATRIX_PRIORS,
-    *(Resumption, Recipe, Standing),
+    *(Resumption, Recipe, Standing, EffectsSummary),
 )
 KINDS = "biuf"  # of the arrays that are read: booleans, integers, floats
 
@@ -120,6 +122,7 @@ def _write(result: Posterior | Fit, path: Path, states: bool) -> None:
         if isinstance(result, Posterior):
             spec |= {"run": asdict(result.run), "stats": list(result.stats)}
             spec["resumption"] = encoder.encode(result.resumption) if states else None
+            spec["effects"] = encoder.encode(result.effects)
             own_arrays["theta"] = result.theta
             groups = arviz_form.layout(result)
             for group, variables in groups.variables.items():
@@ -157,7 +160,12 @@ def _write_group(group: Any, variables: dict[str, Any], coords: dict[str, Any]) 
                 coord = np.asarray(coords[dim])
                 kind = coord.dtype if coord.dtype.kind in KINDS else _text_type()
                 group.create_variable(dim, (dim,), dtype=kind, data=coord.astype(kind))
-        group.create_variable(name, tuple(dims), data=_numbers(values))
+        if isinstance(values, np.ndarray):
+            group.create_variable(name, tuple(dims), data=_numbers(values))
+        else:
+            variable = group.create_variable(name, tuple(dims), dtype=values.dtype)
+            for place in values.pieces():
+                variable[place] = values[place]
 
 
 def _numbers(values: np.ndarray) -> np.ndarray:
@@ -187,15 +195,29 @@ def _read(path: Path) -> Posterior | Fit:
             variances = content.pop("variances")
             return Fit(restored, Outcome(**content, variances=lambda: variances), spec["rule"])
         theta = arrays["theta"]
-        values, stats = arviz_form.read(
-            restored, spec["stats"], lambda group, name: _array(file[group], name, size)
-        )
+        run = Run(**spec["run"])
+        effects = decoder.decode(spec.get("effects"))
+
+        def array(group: str, name: str) -> Any:
+            if run.keep == "stream" and name.startswith("u_"):
+                shape = _inside(file[group], name, size).shape
+                return StreamedArray(path.absolute(), name, tuple(range(shape[0])), shape)
+            return _array(file[group], name, size)
+
+        values, stats = arviz_form.read(restored, spec["stats"], array, effects is None)
         held = decoder.decode(spec.get("resumption"))
-    return Posterior(restored, values, stats, theta, Run(**spec["run"]), held)
+    if effects is not None:
+        values["u"] = NotKept()
+    return Posterior(restored, values, stats, theta, run, held, effects)
 
 
 def _array(group: "h5py.Group", name: str, size: int) -> np.ndarray:
     """Read an array that lies plainly inside the file."""
+    return np.asarray(_inside(group, name, size)[()])
+
+
+def _inside(group: "h5py.Group", name: str, size: int) -> "h5py.Dataset":
+    """Return what an array that lies plainly inside the file is read from."""
     import h5py
 
     if not isinstance(group.get(name, getlink=True), h5py.HardLink):
@@ -205,4 +227,4 @@ def _array(group: "h5py.Group", name: str, size: int) -> np.ndarray:
         raise LoadError(f"{name} is not an array inside the file")
     if item.dtype.kind not in KINDS or item.nbytes > size:
         raise LoadError(f"{name} is of type {item.dtype}, {item.nbytes} bytes: not one of ours")
-    return np.asarray(item[()])
+    return item

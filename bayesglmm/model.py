@@ -192,13 +192,14 @@ class Model:
 
         return bind(self)
 
-    def to_user(self, theta: np.ndarray, u: np.ndarray) -> dict[str, Any]:
+    def to_user(self, theta: np.ndarray, u: np.ndarray | None) -> dict[str, Any]:
         """Draws on the user's scale.
 
         Parameters
         ----------
         theta : ndarray, shape (..., d)
         u : ndarray, shape (..., effects)
+            Or None: the result has no effects then.
 
         Returns
         -------
@@ -247,6 +248,15 @@ class Model:
             the same call returns the same draws at once: remove it when you do not need it.
         checkpoint_seconds : float
             Between two checkpoints, 30 by default; at most a tenth of the time is spent on them.
+        keep : {"all", "summary", "stream"}
+            What is kept of the draws of effects (of all else, all draws are). ``"all"``: in memory.
+            ``"summary"``: their moments, quantiles to a stated accuracy and convergence, 160 bytes
+            for each effect and chain however many draws there are; see `EffectsSummary`.
+            ``"stream"``: on the disk, read as they are needed. The draws are the same, and the
+            verdict covers the effects each time. Draws that would take more than 60% of the
+            available memory are refused before anything is allocated.
+        stream : str or Path, optional
+            The netCDF file for ``keep="stream"``; it must not exist.
 
         Returns
         -------

@@ -1,6 +1,6 @@
 """The posterior: draws on the user's scale with their verdict, tables and ArviZ form."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +10,9 @@ import numpy as np
 
 from . import __version__
 from .derived import Derived
-from .diagnostics.verdict import Verdict, judge
+from .diagnostics.measured import measure, together
+from .diagnostics.verdict import NameOf, Verdict, judge
+from .errors import DataError
 from .resumption import Resumption
 from .summary import summarize
 from .tables import Table
@@ -21,9 +23,11 @@ if TYPE_CHECKING:
 
     from .chains import Draws
     from .design import Design
+    from .effects_summary import EffectsSummary
     from .model import Model
     from .recipe import Recipe
 
+BLOCK_BYTES = 64 * 2**20  # of draws of effects that are judged at a time
 LIBRARIES = ("numpy", "numba", "scipy")  # whose versions may change the draws
 
 
@@ -47,6 +51,8 @@ class Run:
         Time of creation as text; empty where the content has to be reproducible.
     versions : dict
         Versions of what the draws depend on.
+    keep : str
+        What was kept of the effects: "all", "summary" or "stream".
     """
 
     sampler: str
@@ -58,6 +64,17 @@ class Run:
     interrupted: bool = False
     created: str = ""
     versions: dict[str, str] = field(default_factory=dict)
+    keep: str = "all"
+
+
+class NotKept(dict[str, Any]):
+    """Draws of effects by factor, of which there are none: the effects were summed up."""
+
+    def __missing__(self, name: str) -> Any:
+        raise DataError(
+            "the draws of effects were not kept (keep='summary'): summary(u=True) has their "
+            "moments and quantiles. For what needs the draws sample with keep='all' or 'stream'"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +86,8 @@ class Posterior(Derived):
     model : Model
         The model.
     values : dict
-        Draws on the user's scale, arrays (chains, draws, ...) named as in `Model.to_user`.
+        Draws on the user's scale, arrays (chains, draws, ...) named as in `Model.to_user`; those of
+        effects are read from their file when they are indexed if they were streamed to it.
     stats : dict of str to (chains, draws) array
         The sampler's statistics.
     theta : (chains, draws, d) array
@@ -78,6 +96,8 @@ class Posterior(Derived):
         How the draws were made.
     resumption : Resumption or None
         Where the chains stand, for `extend`.
+    effects : EffectsSummary or None
+        What is known of the effects if their draws were not kept.
     """
 
     model: "Model"
@@ -86,6 +106,7 @@ class Posterior(Derived):
     theta: np.ndarray
     run: Run
     resumption: "Resumption | None" = None
+    effects: "EffectsSummary | None" = None
 
     @classmethod
     def from_draws(
@@ -97,8 +118,9 @@ class Posterior(Derived):
         reason: str,
         created: str = "",
         recipe: "Recipe | None" = None,
+        u: dict[str, Any] | None = None,
     ) -> "Posterior":
-        """Return the posterior of a finished run of the chains."""
+        """Return the posterior of a finished run of the chains; `u` if effects were streamed."""
         run = Run(
             sampler=sampler,
             reason=reason,
@@ -109,10 +131,12 @@ class Posterior(Derived):
             interrupted=draws.interrupted,
             created=created,
             versions=versions(),
+            keep="all" if recipe is None else recipe.keep,
         )
-        values = model.to_user(draws.theta, draws.u)
         held = Resumption(recipe, draws.standings, draws.failures) if recipe else None
-        return cls(model, values, dict(draws.stats), draws.theta, run, held)
+        values = user_values(model, draws, run.keep, u)
+        effects = summed(model, draws) if run.keep == "summary" else None
+        return cls(model, values, dict(draws.stats), draws.theta, run, held, effects)
 
     def extend(
         self,
@@ -121,6 +145,7 @@ class Posterior(Derived):
         jobs: int | None = None,
         progress: bool | None = None,
         executor: Any = None,
+        stream: str | Path | None = None,
     ) -> "Posterior":
         """Make more draws of every chain, from where it stands.
 
@@ -133,6 +158,8 @@ class Posterior(Derived):
             How many more draws of each chain.
         jobs, progress, executor
             As of `Model.sample`.
+        stream : str or Path, optional
+            If draws of effects were streamed: the new file that these and the new ones go to.
 
         Returns
         -------
@@ -146,7 +173,9 @@ class Posterior(Derived):
         """
         from . import sampling
 
-        return sampling.extend(self, draws, jobs=jobs, progress=progress, executor=executor)
+        return sampling.extend(
+            self, draws, jobs=jobs, progress=progress, executor=executor, stream=stream
+        )
 
     @property
     def chains(self) -> int:
@@ -182,19 +211,46 @@ class Posterior(Derived):
         parts += [values[name][..., None] for name in self.model.names.dispersion]
         return np.concatenate(parts, axis=-1)
 
+    def effect_name(self, place: int) -> str:
+        """Return one of `effect_names`, without making the others."""
+        for name, levels, columns in groups(self.model.design):
+            if place < len(levels) * len(columns):
+                level, column = divmod(place, len(columns))
+                return f"u({columns[column]}|{name}[{levels[level]}])"
+            place -= len(levels) * len(columns)
+        raise IndexError(place)
+
     @property
     def effect_draws(self) -> np.ndarray:
         """Draws (chains, draws, effects) of the effects, in the order of `effect_names`."""
-        shape = (self.chains, self.draws, -1)
-        parts = [self.values["u"][name].reshape(shape) for name, _, _ in groups(self.model.design)]
-        return np.concatenate(parts, axis=-1) if parts else np.empty((*shape[:2], 0))
+        shape = (self.chains, self.draws)
+        parts = [
+            self.values["u"][name].reshape(*shape, len(levels) * len(columns))
+            for name, levels, columns in groups(self.model.design)
+        ]
+        return np.concatenate(parts, axis=-1) if parts else np.empty((*shape, 0))
+
+    def effect_blocks(self) -> Iterator[np.ndarray]:
+        """Yield draws (chains, draws, some effects) in the order of `effect_names`."""
+        for name, levels, columns in groups(self.model.design):
+            values = self.values["u"][name]
+            one = 8 * max(1, self.chains * self.draws * len(columns))
+            step = max(1, BLOCK_BYTES // one)
+            for first in range(0, len(levels), step):
+                block = values[:, :, first : first + step]
+                yield block.reshape(self.chains, self.draws, block.shape[2] * len(columns))
 
     @cached_property
     def verdict(self) -> Verdict:
         """Whether the chains converged, the effects included; in words with remedies."""
-        scalars = (self.scalar_draws, lambda i: self.names[i])
-        effects = (self.effect_draws, lambda i: self.effect_names[i])
-        return judge([scalars, effects], self.stats)
+        parameters: list[tuple[Any, NameOf]] = [(self.scalar_draws, lambda i: self.names[i])]
+        if self.effects is not None:
+            parameters.append((self.effects.measured, self.effect_name))
+        else:
+            measured = [measure(block) for block in self.effect_blocks()]
+            if measured:
+                parameters.append((together(measured), self.effect_name))
+        return judge(parameters, self.stats)
 
     def table(self, *, u: bool = False, ci_prob: float = 0.95, ci_kind: str = "eti") -> Table:
         """Return what `summary` returns, as a plain table that needs no pandas."""
@@ -203,10 +259,23 @@ class Posterior(Derived):
         draws = self.scalar_draws
         if inverse:
             draws = np.concatenate([draws, 1.0 / draws[..., -len(inverse) :]], axis=-1)
-        if u:
-            names = (*names, *self.effect_names)
-            draws = np.concatenate([draws, self.effect_draws], axis=-1)
-        return summarize(names, draws, ci_prob=ci_prob, ci_kind=ci_kind)
+        table = summarize(names, draws, ci_prob=ci_prob, ci_kind=ci_kind)
+        if not u:
+            return table
+        if self.effects is not None:
+            if ci_kind != "eti":
+                raise DataError("the effects were kept as a summary: they have ci_kind='eti' only")
+            more = [self.effects.columns(ci_prob)]
+        else:
+            more = [
+                dict(summarize((), block, ci_prob=ci_prob, ci_kind=ci_kind).columns)
+                for block in self.effect_blocks()
+            ]
+        columns = {
+            name: np.concatenate([values, *(part[name] for part in more)])
+            for name, values in table.columns.items()
+        }
+        return Table((*table.rows, *self.effect_names), columns)
 
     def summary(
         self, *, u: bool = False, ci_prob: float = 0.95, ci_kind: str = "eti"
@@ -275,6 +344,22 @@ class Posterior(Derived):
             f"<Posterior of {self.model.design.formula!r}: {self.chains} chains x {self.draws} "
             f"draws by {self.run.sampler}, {'' if self.verdict.ok else 'NOT '}converged>"
         )
+
+
+def user_values(
+    model: "Model", draws: "Draws", keep: str, u: dict[str, Any] | None
+) -> dict[str, Any]:
+    """Return draws on the user's scale; of effects those that were kept."""
+    if keep == "all":
+        return model.to_user(draws.theta, draws.u)
+    return {**model.to_user(draws.theta, None), "u": NotKept() if u is None else u}
+
+
+def summed(model: "Model", draws: "Draws") -> "EffectsSummary":
+    """Return the summary of effects that the states of the chains hold."""
+    from .effects_summary import EffectsSummary
+
+    return EffectsSummary.of(model, draws.states)
 
 
 def groups(design: "Design") -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:

@@ -53,10 +53,13 @@ def _sampler(post: "Posterior") -> list[str]:
         f"{post.chains} chains x {post.draws} draws after {run.warmup} of warm-up, "
         f"thin {run.thin}, seed {run.seed}",
     ]
+    if run.keep != "all":
+        kept = {"summary": "moments and quantiles", "stream": "draws in a file"}[run.keep]
+        lines.append(f"effects: {kept} (keep={run.keep!r})")
     rates = [
         f"{name.removeprefix('accept').strip('_')} {values.mean():.2f}".lstrip()
         for name, values in post.stats.items()
-        if name.startswith("accept")
+        if name.startswith("accept") and values.size
     ]
     if rates:
         lines.append("acceptance: " + ", ".join(rates))

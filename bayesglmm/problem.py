@@ -121,10 +121,13 @@ def _start(model: "Model") -> Start:
     return Start(beta, s, phi, family.dispersion == "sigma" and family.link == "identity")
 
 
-def to_user(model: "Model", theta: np.ndarray, u: np.ndarray) -> dict[str, Any]:
-    """Draws on the user's scale; shapes as in `Model.to_user`."""
-    problem, design = model.problem, model.design
-    data = problem.data
+def to_user(model: "Model", theta: np.ndarray, u: np.ndarray | None) -> dict[str, Any]:
+    """Draws on the user's scale; shapes as in `Model.to_user`.
+
+    What becomes of a draw does not depend on the draws beside it, to the last bit.
+    """
+    design = model.design
+    data = model.problem.data
     p, m = data.obs.X.shape[0], data.prior.covariance.row.size
     beta = theta[..., :p] / model.x_scale
     if design.has_intercept:
@@ -150,14 +153,30 @@ def to_user(model: "Model", theta: np.ndarray, u: np.ndarray) -> dict[str, Any]:
     }
     if model.family.dispersion:
         values[model.family.dispersion] = np.exp(theta[..., p + m])
-    for f, factor in enumerate(design.factors):
+    if u is not None:
+        values["u"] = effects_to_user(model, u)
+    return values
+
+
+def effects_to_user(model: "Model", u: np.ndarray, scaled: bool = True) -> dict[str, np.ndarray]:
+    """Effects (..., effects) by factor, shapes (..., levels, columns), in the design's order.
+
+    Parameters
+    ----------
+    scaled : bool
+        Whether they are effects, or sds or quantiles of them; False for what has no scale.
+    """
+    problem = model.problem
+    data = problem.data
+    values = {}
+    for f, factor in enumerate(model.design.factors):
         columns = np.flatnonzero(data.factor == f)
         J = len(factor.levels)
-        effects = np.empty((*shape, J, columns.size))
+        effects = np.empty((*u.shape[:-1], J, columns.size))
         for i, k in enumerate(columns):
-            own = u[..., data.effect[k] : data.effect[k] + J] / model.z_scale[k]
-            effects[..., problem.order[f], i] = own
-        values["u"][factor.name] = effects
+            own = u[..., data.effect[k] : data.effect[k] + J]
+            effects[..., problem.order[f], i] = own / model.z_scale[k] if scaled else own
+        values[factor.name] = effects
     return values
 
 

@@ -33,6 +33,9 @@ class Recipe:
         Of theta, at the fit.
     init : (d,) array or None
         Where the user starts all chains.
+    keep : {"all", "summary", "stream"}
+        What is kept of the effects.
+    thin : int
     """
 
     sampler: str
@@ -42,9 +45,19 @@ class Recipe:
     map: dict[str, np.ndarray]
     covariance: np.ndarray
     init: np.ndarray | None
+    keep: str = "all"
+    thin: int = 1
 
     def program(self, model: "Model") -> "Program":
         """Return the program of a model's chains."""
+        program = self._moving(model)
+        if self.keep != "summary":
+            return program
+        from .chains.summarized import Summarized
+
+        return Summarized(program, self.warmup, self.thin)
+
+    def _moving(self, model: "Model") -> "Program":
         map = Map(**self.map)
         if self.sampler == "gibbs":
             return GibbsProgram(model, map, self.covariance, self.warmup, self.init)

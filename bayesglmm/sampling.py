@@ -3,6 +3,8 @@
 import inspect
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from . import chains as chain_runner
-from . import checks
+from . import checks, keeping
 from ._jit import ENABLED
 from .chains import Draws
 from .checkpoint import SECONDS, Checkpoint, Identity
@@ -20,11 +22,12 @@ from .density import Map, logdensity
 from .errors import DataError
 from .fits import aghq
 from .fits.mode import Objective, at_theta, find, longest_steps, most_connected, unfitted
-from .posterior import Posterior
+from .posterior import NotKept, Posterior, summed, user_values
 from .recipe import Recipe
 from .resumption import Resumption
 
 if TYPE_CHECKING:
+    from .effects_file import EffectsFile
     from .fits.mode import Mode
     from .model import Model
 
@@ -56,6 +59,8 @@ def sample(
     executor: Any = None,
     checkpoint: str | Path | None = None,
     checkpoint_seconds: float = SECONDS,
+    keep: str = "all",
+    stream: str | Path | None = None,
     **unknown: Any,
 ) -> Posterior:
     """Draw from the posterior of a model; the arguments are those of `Model.sample`.
@@ -83,6 +88,13 @@ def sample(
         checkpoint_seconds=checkpoint_seconds,
     )
     plan = choose(model, sampler)
+    quiet = progress is False
+    keeping.check(model, keep=keep, stream=stream, chains=chains, draws=draws, quiet=quiet)
+    if keep == "stream" and checkpoint is not None:
+        raise DataError(
+            "a checkpoint holds no draws of effects: with keep='stream' there is none; "
+            "keep='summary' has one"
+        )
     began = time.perf_counter()
     keeper, found = None, None
     if checkpoint is not None:
@@ -95,6 +107,7 @@ def sample(
             warmup=warmup,
             thin=thin,
             sampler=plan.sampler,
+            keep=keep,
             target_accept=target_accept,
             max_treedepth=max_treedepth,
         )
@@ -110,26 +123,41 @@ def sample(
         map, covariance = start(model, plan.sampler)
         values = _initial(model, init, map)
         recipe = Recipe(
-            plan.sampler, warmup, target_accept, max_treedepth, map._asdict(), covariance, values
+            plan.sampler,
+            warmup,
+            target_accept,
+            max_treedepth,
+            map._asdict(),
+            covariance,
+            values,
+            keep,
+            thin,
         )
         if keeper is not None:
             keeper.open(seed, recipe)
     program = recipe.program(model)
     fitted = time.perf_counter()
-    result = chain_runner.run(
-        program,
-        seed=seed,
-        chains=chains,
-        draws=draws,
-        warmup=warmup,
-        thin=thin,
-        jobs=jobs if jobs is not None else min(chains, os.cpu_count() or 1),
-        progress=progress,
-        executor=executor,
-        recorder=keeper,
-        standings=() if found is None else found.standings,
-        failures=None if found is None else found.failures,
-    )
+    with _effects_file(model, stream, chains, draws) as file:
+        result = chain_runner.run(
+            program,
+            seed=seed,
+            chains=chains,
+            draws=draws,
+            warmup=warmup,
+            thin=thin,
+            jobs=jobs if jobs is not None else min(chains, os.cpu_count() or 1),
+            progress=progress,
+            executor=executor,
+            effects=None if file is None else [file.chain(row) for row in range(chains)],
+            recorder=keeper,
+            standings=() if found is None else found.standings,
+            failures=None if found is None else found.failures,
+        )
+        numbers = [standing.number for standing in result.standings]
+        u = None
+        if file is not None:
+            u = file.finish(numbers, result.theta.shape[1])
+            result = _with_rest(result, u)
     result.seconds["fit"] = fitted - began
     return Posterior.from_draws(
         model,
@@ -138,7 +166,26 @@ def sample(
         reason=plan.reason,
         created=_now(),
         recipe=recipe,
+        u=u,
     )
+
+
+@contextmanager
+def _effects_file(
+    model: "Model", path: str | Path | None, chains: int, draws: int
+) -> Iterator["EffectsFile | None"]:
+    """Open the file that draws of effects are streamed to, if there is to be one."""
+    if path is None:
+        yield None
+        return
+    from .effects_file import EffectsFile
+
+    file = EffectsFile(path, model, chains, draws)
+    try:
+        yield file
+    except BaseException:
+        file.abandon()
+        raise
 
 
 def extend(
@@ -148,6 +195,7 @@ def extend(
     jobs: int | None = None,
     progress: bool | None = None,
     executor: Any = None,
+    stream: str | Path | None = None,
 ) -> Posterior:
     """Go on with a posterior's chains; the arguments are those of `Posterior.extend`.
 
@@ -164,8 +212,18 @@ def extend(
             "saved without them, or not made by sample()). Sample again with "
             f"seed={post.run.seed} and more draws: the first of them will be the same"
         )
+    keep, model, standings = post.run.keep, post.model, held.standings
+    keeping.check(
+        model,
+        keep=keep,
+        stream=stream,
+        chains=len(standings),
+        draws=draws,
+        had=post.draws,
+        quiet=progress is False,
+    )
     began = time.perf_counter()
-    program = held.recipe.program(post.model)
+    program = held.recipe.program(model)
     previous = Draws(
         post.theta,
         np.empty((0, 0)),
@@ -174,37 +232,67 @@ def extend(
         post.run.warmup,
         post.run.thin,
         post.run.seconds,
-        standings=held.standings,
+        standings=standings,
         failures=held.failures,
     )
     made = time.perf_counter()
-    more = chain_runner.resume(
-        program,
-        previous,
-        draws,
-        had=post.draws,
-        jobs=jobs,
-        progress=progress,
-        executor=executor,
-    )
+    ahead = max(len(standing.theta) for standing in standings)
+    rows = post.draws + max(draws, ahead)
+    with _effects_file(model, stream, len(standings), rows) as file:
+        if file is not None:
+            for row, standing in enumerate(standings):
+                for name, values in post.values["u"].items():
+                    file.copy(row, name, values, row)
+                file.put_back(row, post.draws, standing.u)
+        more = chain_runner.resume(
+            program,
+            previous,
+            draws,
+            had=post.draws,
+            jobs=jobs,
+            progress=progress,
+            executor=executor,
+            effects=None
+            if file is None
+            else [file.chain(row, post.draws) for row in range(len(standings))],
+        )
+        numbers = [standing.number for standing in standings]
+        kept = [numbers.index(standing.number) for standing in more.standings]
+        whole = post.draws + more.theta.shape[1]
+        u = None
+        if file is not None:
+            u = file.finish(kept, whole)
+            more = _with_rest(more, u)
     more.seconds["fit"] = made - began
-    numbers = [standing.number for standing in held.standings]
-    kept = [numbers.index(standing.number) for standing in more.standings]
-    values = post.model.to_user(more.theta, more.u)
     run = replace(
         post.run,
         seconds=chain_runner.added(post.run.seconds, more.seconds),
         interrupted=more.interrupted,
         created=_now(),
     )
+    values = _joined(post.values, user_values(model, more, keep, {}), kept)
+    if keep != "all":
+        values["u"] = NotKept() if u is None else u
     return Posterior(
-        post.model,
-        _joined(post.values, values, kept),
+        model,
+        values,
         _joined(post.stats, more.stats, kept),
         np.concatenate([post.theta[kept], more.theta], axis=1),
         run,
         Resumption(held.recipe, more.standings, more.failures),
+        summed(model, more) if keep == "summary" else None,
     )
+
+
+def _with_rest(draws: Draws, u: dict[str, Any]) -> Draws:
+    """Put draws of streamed effects beyond the common ones beside the states, for `extend`."""
+    from .effects_file import rest
+
+    standings = tuple(
+        replace(standing, u=rest(u, row, len(standing.theta)))
+        for row, standing in enumerate(draws.standings)
+    )
+    return replace(draws, standings=standings)
 
 
 def _joined(before: dict[str, Any], after: dict[str, Any], kept: list[int]) -> dict[str, Any]:

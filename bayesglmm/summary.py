@@ -43,6 +43,9 @@ def summarize(
         raise ValueError(f"ci_prob must lie between 0 and 1; it is {ci_prob}")
     if ci_kind not in CI_KINDS:
         raise ValueError(f"ci_kind must be one of {', '.join(CI_KINDS)}; it is {ci_kind!r}")
+    if draws.shape[1] == 0:
+        # Of a run that was stopped before sampling began nothing is known.
+        draws = np.full((draws.shape[0], 1, draws.shape[2]), np.nan)
     pooled = np.sort(draws.reshape(-1, draws.shape[-1]), axis=0)
     tail = (1 - ci_prob) / 2
     if ci_kind == "eti":

@@ -89,6 +89,17 @@ def test_a_chain_elsewhere_is_named_before_the_tables():
     assert "NOT converged" in repr(post)
 
 
+def test_a_posterior_without_draws_can_be_printed():
+    one = fakes.posterior()
+    values = {name: x[:, :0] for name, x in one.values.items() if name != "u"}
+    values["u"] = {name: x[:, :0] for name, x in one.values["u"].items()}
+    stats = {name: x[:, :0] for name, x in one.stats.items()}
+    run = replace(one.run, interrupted=True)
+    post = replace(one, values=values, stats=stats, theta=one.theta[:, :0], run=run)
+    assert "Interrupted: 0 draws of each chain were kept.\nNOT converged" in str(post)
+    assert np.isnan(post.table(u=True).columns["mean"]).all()
+
+
 def test_a_stuck_effect_fails_the_verdict():
     post = fakes.posterior()
     post.values["u"]["a/b"][1, :, 2, 0] += 5

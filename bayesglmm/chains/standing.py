@@ -22,7 +22,7 @@ class Standing:
     theta, u, stats : (rows, width) arrays
         Draws of this chain beyond those that its `Draws` hold: it had run ahead of the others when
         the run was stopped. `stats` has one row more where events of a draw that is not made yet
-        (thinning) have been counted.
+        (thinning) have been counted. Where u did not go into an array, it has no rows here.
     """
 
     number: int

@@ -89,7 +89,7 @@ class Worker:
             self.iteration = standing.iteration
             self.theta[: len(standing.theta)] = standing.theta
             self.stats[: len(standing.stats)] = standing.stats
-            if len(standing.u):
+            if isinstance(self.u, np.ndarray):
                 self.u[: len(standing.u)] = standing.u
         self.first = self.iteration
         program = plan.program

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .energy import ebfmi
-from .rhat import convergence
+from .measured import Measured, measure, together
 
 MAX_R_HAT = 1.01
 MIN_ESS_PER_CHAIN = 100
@@ -88,7 +88,7 @@ class Verdict:
 
 
 def judge(
-    parameters: Iterable[tuple[np.ndarray, NameOf]],
+    parameters: Iterable[tuple[np.ndarray | Measured, NameOf]],
     stats: Mapping[str, np.ndarray] | None = None,
 ) -> Verdict:
     """Judge draws.
@@ -96,8 +96,9 @@ def judge(
     Parameters
     ----------
     parameters : iterable of (draws, name)
-        Arrays (chains, draws, k), such as theta and the random effects, each with a function from
-        a column's number to its name. Names are asked only for the worst of each check.
+        Arrays (chains, draws, k), such as theta and the random effects, or what was measured of
+        them, each with a function from a column's number to its name. Names are asked only for the
+        worst of each check.
     stats : mapping of array (chains, draws), optional
         Sampler statistics. Those known here are "divergent" and "max_depth" (0 or 1), "energy",
         and "stuck_run" (length so far of the current run of rejections).
@@ -106,25 +107,24 @@ def judge(
     -------
     Verdict
     """
-    groups = [(np.asarray(draws), name) for draws, name in parameters]
-    groups = [(draws, name) for draws, name in groups if draws.shape[2]]
-    checks = (*_mixing(groups), *_movement(stats or {}))
+    given = list(parameters)
+    chains = next((len(draws) for draws, _ in given if not isinstance(draws, Measured)), 1)
+    groups = [
+        (draws if isinstance(draws, Measured) else measure(np.asarray(draws)), name)
+        for draws, name in given
+    ]
+    groups = [(measured, name) for measured, name in groups if measured.r_hat.size]
+    checks = (*_mixing(groups, chains), *_movement(stats or {}))
     return Verdict(all(item.passed for item in checks), checks)
 
 
-def _mixing(groups: list[tuple[np.ndarray, NameOf]]) -> Iterator[Item]:
+def _mixing(groups: list[tuple[Measured, NameOf]], chains: int) -> Iterator[Item]:
     if not groups:
         return
-    names = _Names(groups)
-    flat = [(draws.reshape(-1, draws.shape[2])) for draws, _ in groups]
-    finite = np.concatenate([np.isfinite(draws).all(axis=0) for draws in flat])
-    moved = np.concatenate(
-        [(draws != draws[:1]).any(axis=0) if len(draws) else np.ones(draws.shape[1], bool)
-         for draws in flat]
-    )  # fmt: skip
-    measured = [convergence(draws) for draws, _ in groups]
-    r_hat = np.concatenate([each.r_hat for each in measured])
-    least = MIN_ESS_PER_CHAIN * groups[0][0].shape[0]
+    names = _Names([(measured.r_hat.size, name) for measured, name in groups])
+    whole = together(measured for measured, _ in groups)
+    finite, moved, r_hat = whole.finite, whole.moved, whole.r_hat
+    least = MIN_ESS_PER_CHAIN * chains
 
     if not finite.all():
         yield _count(
@@ -142,7 +142,7 @@ def _mixing(groups: list[tuple[np.ndarray, NameOf]]) -> Iterator[Item]:
     yield _worst("R-hat", names, r_hat, MAX_R_HAT, r_hat >= MAX_R_HAT, "the chains disagree: "
                  f"{MORE_DRAWS}, or sampler='nuts'; look at its trace plot")  # fmt: skip
     for check, field in (("bulk ESS", "ess_bulk"), ("tail ESS", "ess_tail")):
-        ess = np.concatenate([getattr(each, field) for each in measured])
+        ess = getattr(whole, field)
         ess = np.where(np.isnan(ess), 0.0, ess)
         yield _worst(check, names, ess, least, ess < least, MORE_DRAWS, smallest=True)
 
@@ -184,14 +184,14 @@ def _movement(stats: Mapping[str, np.ndarray]) -> Iterator[Item]:
 class _Names:
     """Names of the columns of all groups, numbered one after the other."""
 
-    def __init__(self, groups: list[tuple[np.ndarray, NameOf]]) -> None:
+    def __init__(self, groups: list[tuple[int, NameOf]]) -> None:
         self.groups = groups
 
     def __call__(self, column: int) -> str:
-        for draws, name in self.groups:
-            if column < draws.shape[2]:
+        for size, name in self.groups:
+            if column < size:
                 return name(column)
-            column -= draws.shape[2]
+            column -= size
         raise IndexError(column)
 
 

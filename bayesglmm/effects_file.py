@@ -1,0 +1,243 @@
+"""Draws of effects on the disk: written as chains run, read as they are needed.
+
+The file is netCDF-4, with the variables of `bayesglmm.arviz_form`, one a factor. It is written
+under another name beside its own, which it gets when it is whole.
+"""
+
+import contextlib
+import os
+import secrets
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .arviz_form import SAMPLED, own_name
+from .errors import LoadError
+from .posterior import groups
+from .problem import effects_to_user
+from .sealed import taken
+
+if TYPE_CHECKING:
+    import xarray
+
+    from .model import Model
+
+GROUP = "posterior"
+PIECE = 64 * 2**20  # bytes read or written at a time
+
+
+class EffectsFile:
+    """A file of draws of all effects, being written.
+
+    Parameters
+    ----------
+    path : str or Path
+    model : Model
+    chains, draws : int
+        Of each how many there will be.
+
+    Raises
+    ------
+    FileExistsError
+        If there is such a file.
+    OSError
+        If it cannot be written.
+    """
+
+    def __init__(self, path: str | Path, model: "Model", chains: int, draws: int) -> None:
+        import h5netcdf
+
+        self.path, self.model, self.shape = Path(path), model, (chains, draws)
+        if self.path.exists():
+            raise taken(self.path)
+        self.part = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.part")
+        self.lock = threading.Lock()  # HDF5 serves one thread at a time
+        self.file: Any = h5netcdf.File(self.part, "w")
+        group = self.file.create_group(GROUP)
+        group.dimensions.update({"chain": chains, "draw": draws})
+        for name, levels, columns in groups(model.design):
+            dim = own_name(name)
+            for place, texts in ((dim, levels), (f"{dim}_effect", columns)):
+                group.dimensions[place] = len(texts)
+                kind = _text_type()
+                group.create_variable(place, (place,), dtype=kind, data=np.array(texts, dtype=kind))
+            group.create_variable(f"u_{dim}", (*SAMPLED, dim, f"{dim}_effect"), dtype="f8")
+
+    def chain(self, row: int, had: int = 0) -> "Rows":
+        """Return what a chain's draws are put into; its row 0 is draw `had`."""
+        return Rows(self, row, had)
+
+    def put(self, row: int, draws: slice, u: np.ndarray) -> None:
+        """Write draws of a chain, internal u (draws, effects)."""
+        with self.lock:
+            for name, values in effects_to_user(self.model, u).items():
+                self.file[GROUP][f"u_{own_name(name)}"][row, draws] = values
+
+    def copy(self, row: int, name: str, values: "StreamedArray", chain: int) -> None:
+        """Write a factor's draws of a chain of another file."""
+        with self.lock:
+            for from_chain, piece in values.pieces():
+                if from_chain == chain:
+                    target = self.file[GROUP][f"u_{own_name(name)}"]
+                    target[row, piece] = values[chain, piece]
+
+    def put_back(self, row: int, first: int, rest: np.ndarray) -> None:
+        """Write draws that `rest` returned, (draws, effects), the first of them as draw `first`."""
+        at = 0
+        with self.lock:
+            for name, levels, columns in groups(self.model.design):
+                own = rest[:, at : at + len(levels) * len(columns)]
+                at += own.shape[1]
+                target = self.file[GROUP][f"u_{own_name(name)}"]
+                shape = (len(rest), len(levels), len(columns))
+                target[row, first : first + len(rest)] = own.reshape(shape)
+
+    def finish(self, rows: list[int], draws: int) -> dict[str, "StreamedArray"]:
+        """Close the file and give it its name; return its arrays by factor.
+
+        Parameters
+        ----------
+        rows : list of int
+            The chains that are in the result.
+        draws : int
+            How many draws of each are.
+        """
+        with self.lock:
+            self.file[GROUP].attrs["draws_made"] = draws
+            self.file.close()
+        with open(self.part, "r+b") as file:
+            os.fsync(file.fileno())
+        try:
+            os.link(self.part, self.path)  # fails where the name has been taken meanwhile
+        except FileExistsError:
+            raise taken(self.path) from None
+        finally:
+            self.part.unlink(missing_ok=True)
+        return arrays(self.path, self.model, rows, draws)
+
+    def abandon(self) -> None:
+        """Remove what has been written."""
+        with self.lock, contextlib.suppress(OSError, RuntimeError, ValueError):
+            self.file.close()
+        self.part.unlink(missing_ok=True)
+
+
+class Rows:
+    """Where the draws of one chain go; for chains it is an array that is assigned to."""
+
+    def __init__(self, file: EffectsFile, row: int, had: int) -> None:
+        self.file, self.row, self.had = file, row, had
+
+    def __setitem__(self, draws: slice, u: np.ndarray) -> None:
+        """Write draws u (draws, effects)."""
+        place = slice(draws.start + self.had, draws.start + self.had + len(u))
+        try:
+            self.file.put(self.row, place, u)
+        except OSError as error:
+            raise OSError(f"{self.file.path} could not be written: {error}") from error
+
+
+@dataclass(frozen=True, eq=False)
+class StreamedArray:
+    """Draws (chains, draws, levels, columns) in a file; what is indexed is read.
+
+    Attributes
+    ----------
+    path : Path
+    variable : str
+        In the file's group of the posterior.
+    rows : tuple of int
+        The file's chains that are in the array.
+    shape : tuple of int
+    """
+
+    path: Path
+    variable: str
+    rows: tuple[int, ...]
+    shape: tuple[int, ...]
+    dtype = np.dtype(np.float64)
+    ndim = 4
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        """Read a part: numbers and slices are read alone, anything else after reading all."""
+        key = key if isinstance(key, tuple) else (key,)
+        if not all(isinstance(each, int | np.integer | slice) for each in key):
+            return np.asarray(self)[key]
+        full: list[Any] = [*key, *[slice(None)] * (4 - len(key))]
+        chains, draws, rest = full[0], full[1], full[2:]
+        if isinstance(draws, slice):
+            draws = slice(*draws.indices(self.shape[1]))
+        else:
+            draws = range(self.shape[1])[draws]
+        numbers = range(self.shape[0])
+        if isinstance(chains, slice):
+            return self._read(list(numbers[chains]), (draws, *rest))
+        return self._read([numbers[chains]], (draws, *rest))[0]
+
+    def pieces(self) -> Iterator[tuple[int, slice]]:
+        """Yield indices that cut the array into parts of moderate size."""
+        step = max(1, PIECE // (8 * int(np.prod(self.shape[2:]))))
+        for chain in range(self.shape[0]):
+            for first in range(0, self.shape[1], step):
+                yield chain, slice(first, min(self.shape[1], first + step))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """Read all."""
+        return self[:].astype(dtype or self.dtype, copy=False)
+
+    def reshape(self, *shape: Any) -> np.ndarray:
+        """Read all, in another shape."""
+        return np.asarray(self).reshape(*shape)
+
+    def lazy(self, dims: list[str], coords: dict[str, Any]) -> "xarray.DataArray":
+        """Return the array as xarray has it, read when it is used."""
+        import xarray
+
+        whole = xarray.open_dataset(self.path, group=GROUP, engine="h5netcdf")[self.variable]
+        part = whole.isel(chain=list(self.rows), draw=slice(0, self.shape[1]))
+        return part.assign_coords({dim: coords[dim] for dim in dims})
+
+    def _read(self, chains: list[int], key: tuple[Any, ...]) -> np.ndarray:
+        import h5py
+
+        try:
+            with h5py.File(self.path, "r") as file:
+                data = file[GROUP][self.variable]
+                return np.stack([data[(self.rows[chain], *key)] for chain in chains])
+        except (OSError, KeyError) as error:
+            raise LoadError(
+                f"the draws of effects in {self.path} cannot be read: {error}"
+            ) from error
+
+
+def rest(values: dict[str, StreamedArray], chain: int, draws: int) -> np.ndarray:
+    """Return draws (draws, effects) of a chain that its file has after the last of the arrays."""
+    parts = []
+    for each in values.values():
+        last = each.shape[1]
+        one = each._read([chain], (slice(last, last + draws),))[0]
+        parts.append(one.reshape(draws, each.shape[2] * each.shape[3]))
+    return np.concatenate(parts, axis=1)
+
+
+def arrays(path: Path, model: "Model", rows: list[int], draws: int) -> dict[str, StreamedArray]:
+    """Return the arrays of a file by factor."""
+    return {
+        name: StreamedArray(
+            path.absolute(),
+            f"u_{own_name(name)}",
+            tuple(rows),
+            (len(rows), draws, len(levels), len(columns)),
+        )
+        for name, levels, columns in groups(model.design)
+    }
+
+
+def _text_type() -> Any:
+    import h5py
+
+    return h5py.string_dtype()

@@ -1,0 +1,107 @@
+"""What is kept of the draws of effects: all, their sums, or all on the disk; what that takes."""
+
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import memory
+from .errors import DataError
+from .memory import gibibytes
+
+if TYPE_CHECKING:
+    from .model import Model
+
+KEEP = ("all", "summary", "stream")
+MOST = 0.6  # of the available memory: the chains' states and the tables need some too
+LARGE = 2**30  # bytes above which the estimate is printed
+COPIES = 2  # of the draws: as the sampler makes them, and on the user's scale
+
+
+def check(
+    model: "Model",
+    *,
+    keep: Any,
+    stream: Any,
+    chains: int,
+    draws: int,
+    had: int = 0,
+    force: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Refuse draws that would not fit before anything is allocated.
+
+    Parameters
+    ----------
+    keep, stream
+        As of `Model.sample`.
+    chains, draws : int
+        Numbers of chains, and of draws of each.
+    had : int
+        Draws of each that are in memory already.
+    quiet : bool
+        Whether a large estimate is not printed.
+
+    Raises
+    ------
+    DataError
+        With the estimate, what is available, and what takes less.
+    """
+    if keep not in KEEP:
+        raise DataError(f"keep={keep!r} does not exist; there are {', '.join(KEEP)}")
+    if (stream is None) == (keep == "stream"):
+        raise DataError(
+            "keep='stream' takes stream=\"effects.nc\", the file that the draws of effects go to; "
+            "no other keep= has one"
+        )
+    from .chains.sketch import BYTES
+
+    effects = sum(
+        len(model.design.factors[term.factor].levels) * len(term.names)
+        for term in model.design.terms
+    )
+    others = len(model.names.fixed) + len(model.names.sd) + len(model.names.cor) + 8
+    small = 8 * chains * (draws * COPIES + had) * others
+    on_disk = 8 * chains * (draws + had) * effects
+    sizes = {
+        "all": small + COPIES * 8 * chains * draws * effects + 8 * chains * had * effects,
+        "summary": small + 2 * BYTES * chains * effects,
+        "stream": small,
+    }
+    size, free = sizes[keep], memory.available()
+    words = (
+        f"{chains} chains of {draws} draws of {effects} effects and {others} other numbers take "
+        f"{gibibytes(size)} of memory with keep={keep!r}"
+    )
+    if free is not None and size > MOST * free:
+        raise DataError(
+            f"{words}; {gibibytes(free)} are available. {_remedy(keep, sizes, on_disk)}"
+        )
+    if keep == "stream":
+        _check_disk(Path(stream), on_disk)
+        words += f", and {gibibytes(on_disk)} in {stream}"
+    if max(size, on_disk if keep == "stream" else 0) > LARGE and not quiet:
+        print(words, file=sys.stderr)
+
+
+def _remedy(keep: str, sizes: dict[str, int], on_disk: int) -> str:
+    """What to do instead, in words."""
+    if keep != "all":
+        return "Ask for fewer draws, or thin them: draws=200, thin=5"
+    return (
+        f"keep='summary' takes {gibibytes(sizes['summary'])}: moments, quantiles and the verdict "
+        f"of the effects without their draws. keep='stream' takes {gibibytes(sizes['stream'])} "
+        f"and puts {gibibytes(on_disk)} on the disk. Or ask for fewer draws"
+    )
+
+
+def _check_disk(path: Path, size: int) -> None:
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {folder} for stream={str(path)!r}")
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise DataError(
+            f"the draws of effects take {gibibytes(size)} in {path}, where {gibibytes(free)} are "
+            "free. Ask for fewer draws, or thin them"
+        )
