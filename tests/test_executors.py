@@ -245,6 +245,9 @@ def test_draws_of_a_dask_cluster_are_those_of_threads(tmp_path):
         first = run(executor=executor)
         assert same(first, run())
         assert same(chains.extend(Walk(), first, 9, executor=executor), run(draws=49))
+        large = Walk()
+        object.__setattr__(large, "data", np.zeros(2_000_000))  # sent without a warning
+        assert same(run(large, executor=executor), run())
         # A worker that dies is replaced by the cluster, and its block done again elsewhere.
         assert same(run(Deadly(folder=str(tmp_path)), executor=executor), run())
         assert len(list(tmp_path.iterdir())) == 1

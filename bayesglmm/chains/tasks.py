@@ -164,8 +164,9 @@ class _Run:
             self.stop.set()
             words = (
                 f"the executor broke: {_words(lost.args[0])}. A worker process died, of memory "
-                "perhaps, or was killed. Give executor= as a function that makes an executor, and "
-                "a new one takes its place; the draws do not change"
+                "perhaps, or was killed; or a script that starts processes lacks `if __name__ == "
+                "'__main__':`. Give executor= as a function that makes an executor, and a new one "
+                "takes the place of one that breaks; the draws do not change"
             )
             if any(worker.kept <= 0 for worker in self.workers):
                 raise RuntimeError(words) from lost.args[0]
@@ -196,7 +197,10 @@ class _Run:
             0.0 if compiles else BLOCK_SECONDS,
         )
         try:
-            future = self.pool.executor.submit(block, order)
+            with warnings.catch_warnings():
+                # Dask's, of the one time that a worker is sent the program.
+                warnings.filterwarnings("ignore", message="Sending large graph")
+                future = self.pool.executor.submit(block, order)
         except BrokenExecutor as error:
             self._lose(worker, error)
         except RuntimeError as error:  # it has been shut down
