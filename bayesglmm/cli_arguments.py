@@ -136,7 +136,7 @@ def model(arguments: argparse.Namespace, clock: Clock) -> "Model":
     if arguments.quiet:
         warnings.simplefilter("ignore", UserWarning)
     with clock("import"):
-        from . import priors
+        from . import prior_text
         from .errors import ConvergenceWarning, PriorError
         from .model import glmm
     # The verdict is printed first; it need not be said twice.
@@ -146,7 +146,7 @@ def model(arguments: argparse.Namespace, clock: Clock) -> "Model":
         key, equals, prior = text.partition("=")
         if not equals:
             raise PriorError(f"--prior {text!r} has no '='; write it as \"b=normal(0, 2.5)\"")
-        chosen[key.strip()] = priors.parse(prior)
+        chosen[key.strip()] = prior_text.parse(prior)
     with clock("design"):
         made = glmm(
             arguments.formula,

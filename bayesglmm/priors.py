@@ -1,16 +1,20 @@
 """Priors as users write them: checked numbers with a name, on the user's scale.
 
 Scalar priors have a ``code``, a kind and three numbers, which compiled code reads
-(``prior_density``). Priors of a whole covariance matrix are read by ``covariance``.
+(``prior_density``). Those of a whole covariance matrix come from ``matrix_priors``.
 """
 
-import ast
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from numbers import Real
 from typing import Any, ClassVar
 
 from .errors import PriorError
+from .matrix_priors import LKJ as LKJ
+from .matrix_priors import MATRIX_PRIORS as MATRIX_PRIORS
+from .matrix_priors import HuangWand as HuangWand
+from .matrix_priors import InverseWishart as InverseWishart
+from .prior_base import CheckedPrior
 
 FLAT, NORMAL, STUDENT_T, LAPLACE = 0, 1, 2, 3
 HALF_NORMAL, HALF_STUDENT_T, UNIFORM, EXPONENTIAL, INVERSE_GAMMA_VARIANCE = 4, 5, 6, 7, 8
@@ -21,43 +25,10 @@ OF_INVERSE, OF_INVERSE_SQRT = 100, 200
 Code = tuple[int, float, float, float]
 
 HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
-ASYMMETRY = 1e-10  # relative difference of S_kl and S_lk that rounding explains
-LONGEST_TEXT = 2000  # of a prior on the command line
 
 
 @dataclass(frozen=True)
-class _Prior:
-    """What all priors share: checks of their numbers, and how they print."""
-
-    positive: ClassVar[tuple[str, ...]] = ()
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            object.__setattr__(self, field.name, self._number(field.name))
-
-    def _number(self, name: str) -> float:
-        value = getattr(self, name)
-        if isinstance(value, bool) or not isinstance(value, Real):
-            raise PriorError(f"{type(self).__name__}: {name} must be a number, got {value!r}")
-        if not math.isfinite(value):
-            raise PriorError(f"{type(self).__name__}: {name} must be finite, got {value}")
-        if name in self.positive and not float(value) > 0.0:
-            raise PriorError(f"{type(self).__name__}: {name} must be positive, got {value}")
-        return float(value)
-
-    def __str__(self) -> str:
-        numbers = ", ".join(_text(getattr(self, field.name)) for field in fields(self))
-        return f"{type(self).__name__}({numbers})"
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, tuple):
-        return "[" + ", ".join(map(_text, value)) + "]"
-    return f"{value:.6g}"
-
-
-@dataclass(frozen=True)
-class _Scalar(_Prior):
+class _Scalar(CheckedPrior):
     """A prior of one number."""
 
     def code(self) -> Code:
@@ -328,115 +299,6 @@ class InverseSqrt(_Transformed):
     function = "1/sqrt({})"
 
 
-@dataclass(frozen=True)
-class LKJ(_Prior):
-    """Prior of a correlation matrix, density proportional to det(R)^(eta - 1).
-
-    Uniform at eta = 1; larger values pull towards 0 (Lewandowski, Kurowicka and Joe 2009, Journal
-    of Multivariate Analysis 100(9)).
-    """
-
-    eta: float = 1.0
-    positive = ("eta",)
-
-
-@dataclass(frozen=True)
-class InverseWishart(_Prior):
-    """Inverse-Wishart prior of a covariance matrix; mean scale / (df - q - 1).
-
-    It ties sd and correlation together (Alvarez, Niemi and Simpson 2014), so what it implies for
-    both is printed with the model.
-
-    Parameters
-    ----------
-    df : float
-        Degrees of freedom, above q - 1.
-    scale : matrix, or float
-        Symmetric, positive definite; a number stands for that number on the diagonal.
-    """
-
-    df: float
-    scale: Any
-    positive = ("df",)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "df", self._number("df"))
-        object.__setattr__(self, "scale", _matrix(self, self.scale))
-        if isinstance(self.scale, tuple):
-            self._check_df(len(self.scale))
-
-    def _check_df(self, q: int) -> None:
-        if not self.df > q - 1:
-            raise PriorError(
-                f"InverseWishart: df must be above {q - 1} for {q} effects, got {self.df:g}"
-            )
-
-    def for_size(self, q: int, group: str) -> "InverseWishart":
-        """Return the prior with its scale written out for q effects of a group.
-
-        Raises
-        ------
-        PriorError
-            If the scale is of another size, or df too small for q effects.
-        """
-        self._check_df(q)
-        if not isinstance(self.scale, tuple):
-            return InverseWishart(self.df, _diagonal([self.scale] * q))
-        if len(self.scale) != q:
-            size = len(self.scale)
-            raise PriorError(
-                f"InverseWishart: scale is {size} x {size}, but {group} has {q} effects"
-            )
-        return self
-
-
-@dataclass(frozen=True)
-class HuangWand(_Prior):
-    """Scale mixture of inverse-Wisharts whose sds are half-Student-t(df, scale).
-
-    With df = 2 each correlation is uniform on (-1, 1) (Huang and Wand 2013, Bayesian Analysis
-    8(2)).
-
-    Parameters
-    ----------
-    scale : float, or one per effect
-        Scale of the half-t of each sd.
-    df : float
-        Degrees of freedom of the half-t.
-    """
-
-    scale: Any = 2.5
-    df: float = 2.0
-    positive = ("df", "scale")
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "df", self._number("df"))
-        values = _listed(self.scale)
-        if isinstance(values, list):
-            if not values:
-                raise PriorError("HuangWand: scale is empty")
-            # Each is checked as a prior of one effect is.
-            object.__setattr__(self, "scale", tuple(HuangWand(v, self.df).scale for v in values))
-        else:
-            object.__setattr__(self, "scale", self._number("scale"))
-
-    def for_size(self, q: int, group: str) -> "HuangWand":
-        """Return the prior with a scale for each of the q effects of a group.
-
-        Raises
-        ------
-        PriorError
-            If there are scales for another number of effects.
-        """
-        if not isinstance(self.scale, tuple):
-            return HuangWand((self.scale,) * q, self.df)
-        if len(self.scale) != q:
-            raise PriorError(
-                f"HuangWand: {len(self.scale)} scales are given, but {group} has {q} effects"
-            )
-        return self
-
-
 COEFFICIENT_PRIORS = (Flat, Normal, StudentT, Cauchy, Laplace)
 POSITIVE_PRIORS = (
     HalfNormal,
@@ -457,9 +319,6 @@ SHAPE_PRIORS = (
     InverseSqrt,
 )
 SCALAR_PRIORS = tuple(dict.fromkeys((*COEFFICIENT_PRIORS, *POSITIVE_PRIORS, *SHAPE_PRIORS)))
-MATRIX_PRIORS = (LKJ, InverseWishart, HuangWand)
-
-_BY_NAME = {kind.__name__.lower(): kind for kind in (*SCALAR_PRIORS, *MATRIX_PRIORS)}
 
 
 def student_t_constant(df: float, scale: float) -> float:
@@ -499,104 +358,3 @@ def draw(kind: int, a: float, b: float, c: float, rng: Any, size: Any = None) ->
     if kind == INVERSE_GAMMA_VARIANCE:
         return (b / rng.gamma(a, 1.0, size)) ** 0.5
     raise PriorError("nothing can be drawn from an improper prior")
-
-
-def parse(text: str) -> Any:
-    """Read a prior as written on the command line, ``"normal(0, 2.5)"``.
-
-    Names are those of the classes, in any case and with or without underscores; matrices are
-    nested lists, and a prior of 1/x or 1/sqrt(x) holds another: ``"inverse(exponential(1))"``.
-
-    Raises
-    ------
-    PriorError
-        If the text is not a prior.
-    """
-    if len(text) > LONGEST_TEXT:
-        raise PriorError(f"a prior of {len(text)} characters is too long")
-    try:
-        call = ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        raise _unreadable(text) from None
-    return _read(call, text)
-
-
-def _unreadable(text: str) -> PriorError:
-    return PriorError(f"cannot read the prior {text!r}; write it like normal(0, 2.5)")
-
-
-def _read(call: ast.expr, text: str) -> Any:
-    """The prior that a call in the text makes."""
-    try:
-        if isinstance(call, ast.Name):
-            call = ast.Call(call, [], [])
-        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)):
-            raise ValueError("not a name with numbers in parentheses")
-        name = call.func.id
-        args = [_argument(node, text) for node in call.args]
-        keywords = {str(node.arg): _argument(node.value, text) for node in call.keywords}
-    except (ValueError, TypeError, MemoryError, RecursionError):
-        raise _unreadable(text) from None
-    kind = _BY_NAME.get(name.replace("_", "").lower())
-    if kind is None:
-        known = ", ".join(sorted(_BY_NAME))
-        raise PriorError(f"unknown prior {name!r}; there are {known}")
-    try:
-        return kind(*args, **keywords)
-    except TypeError:
-        takes = ", ".join(field.name for field in fields(kind))
-        raise PriorError(f"{kind.__name__} takes ({takes}), got {text!r}") from None
-
-
-def _argument(node: ast.expr, text: str) -> Any:
-    if isinstance(node, ast.Name) and node.id == "inf":
-        return math.inf
-    if isinstance(node, ast.Call):
-        return _read(node, text)
-    return ast.literal_eval(node)
-
-
-def _listed(value: Any) -> Any:
-    """Nested lists of an array or of tuples; anything else as it is."""
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, list | tuple):
-        return [_listed(item) for item in value]
-    return value
-
-
-def _diagonal(values: list[float]) -> tuple[tuple[float, ...], ...]:
-    size = range(len(values))
-    return tuple(tuple(values[k] if k == l else 0.0 for l in size) for k in size)
-
-
-def _matrix(prior: Any, value: Any) -> float | tuple[tuple[float, ...], ...]:
-    """Check a scale matrix: numbers, square, symmetric, positive definite."""
-    name = type(prior).__name__
-    rows = _listed(value)
-    if not isinstance(rows, list):
-        if isinstance(rows, bool) or not isinstance(rows, Real) or not 0.0 < float(rows) < math.inf:
-            raise PriorError(f"{name}: scale must be a positive number or a matrix, got {value!r}")
-        return float(rows)
-    q = len(rows)
-    if q == 0 or any(not isinstance(row, list) or len(row) != q for row in rows):
-        raise PriorError(f"{name}: scale must be a square matrix, got {value!r}")
-    for row in rows:
-        for entry in row:
-            if isinstance(entry, bool) or not isinstance(entry, Real) or not math.isfinite(entry):
-                raise PriorError(f"{name}: scale must hold finite numbers, got {entry!r}")
-    factor = [[0.0] * q for _ in range(q)]
-    for k in range(q):
-        for l in range(k + 1):
-            size = math.sqrt(abs(rows[k][k] * rows[l][l]))
-            if abs(rows[k][l] - rows[l][k]) > ASYMMETRY * size:
-                raise PriorError(f"{name}: scale is not symmetric: {rows[k][l]} and {rows[l][k]}")
-            rest = rows[k][l] - sum(factor[k][i] * factor[l][i] for i in range(l))
-            if k == l:
-                # Written for rounding: a pivot of a singular matrix need not be exactly 0.
-                if not rest > ASYMMETRY * abs(rows[k][k]):
-                    raise PriorError(f"{name}: scale is not positive definite")
-                factor[k][k] = math.sqrt(rest)
-            else:
-                factor[k][l] = rest / factor[l][l]
-    return tuple(tuple(float(entry) for entry in row) for row in rows)

@@ -7,7 +7,7 @@ import pytest
 from kernels import callable_
 from scipy import integrate, stats
 
-from bayesglmm import prior_density, priors
+from bayesglmm import prior_density, prior_text
 from bayesglmm.errors import PriorError
 from bayesglmm.priors import (
     LKJ,
@@ -216,20 +216,20 @@ ALL = (
 
 @pytest.mark.parametrize("prior", ALL, ids=str)
 def test_text_reads_back(prior):
-    assert priors.parse(repr(prior)) == prior
-    assert priors.parse(str(prior)) == prior
+    assert prior_text.parse(repr(prior)) == prior
+    assert prior_text.parse(str(prior)) == prior
     name, _, rest = str(prior).partition("(")
-    assert priors.parse(f" {name.lower()}({rest} ") == prior
+    assert prior_text.parse(f" {name.lower()}({rest} ") == prior
 
 
 def test_text():
     assert str(Normal(0, 2.5)) == "Normal(0, 2.5)"
     assert str(InverseWishart(3, np.eye(2))) == "InverseWishart(3, [[1, 0], [0, 1]])"
-    assert priors.parse("half_student_t(3, scale=2.5)") == HalfStudentT(3, 2.5)
-    assert priors.parse("flat") == Flat()
-    assert priors.parse("uniform(0, inf)") == Uniform()
-    assert priors.parse("inverse_sqrt(half_normal(1))") == InverseSqrt(HalfNormal(1))
-    assert priors.parse("inverse(gamma(2, rate=0.5))") == Inverse(Gamma(2, 0.5))
+    assert prior_text.parse("half_student_t(3, scale=2.5)") == HalfStudentT(3, 2.5)
+    assert prior_text.parse("flat") == Flat()
+    assert prior_text.parse("uniform(0, inf)") == Uniform()
+    assert prior_text.parse("inverse_sqrt(half_normal(1))") == InverseSqrt(HalfNormal(1))
+    assert prior_text.parse("inverse(gamma(2, rate=0.5))") == Inverse(Gamma(2, 0.5))
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_text():
 )
 def test_text_that_is_no_prior(text, words):
     with pytest.raises(PriorError, match=words):
-        priors.parse(text)
+        prior_text.parse(text)
 
 
 @pytest.mark.parametrize(
