@@ -26,7 +26,10 @@ from .report import Report, parser
 SEED = 5
 VARIANCE_SE = 0.01  # relative: SAS takes the Hessian in variances, we in the logs of sds
 EARLY = "lme4 early"
-STOPPED = "lme4 early: at its default tolerance glmer stops before the maximum"
+STOPPED = (
+    "lme4 early: at its default tolerance glmer's inner iterations stop before the modes of the "
+    "effects; with a tight one it agrees with ours"
+)
 RULE = "other rule"
 VISITS = {"week 1": "0", "week 2": "1", "week 4": "2"}
 
