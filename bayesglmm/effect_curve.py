@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from .axes import logarithmic
 from .coding import Functions
 from .columns import level_text
 from .crossing import Crossing, of_draws, of_estimate
@@ -130,6 +131,7 @@ class EffectCurve:
         ax.axhline(self.quantities.scale.null, color="gray", linewidth=0.8, linestyle="--")
         if self.quantities.scale is not LINEAR:
             ax.set_yscale("log")
+            logarithmic(ax.yaxis, *ax.get_ylim())
         ax.set_xlabel(self.over.name)
         ax.set_ylabel(self.quantities.scale.name or "effect on the linear predictor")
         ax.legend()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import wald
+from .axes import logarithmic
 from .errors import DataError
 from .posterior import Posterior, groups
 
@@ -124,16 +125,8 @@ def _row(axes: "Axes", comparison: "Comparison", i: int, log: bool) -> None:
     kind = comparison.kinds[i]
     lower, upper = _window(comparison, i, log)
     if log:
-        from matplotlib.ticker import LogLocator
-
         axes.set_xscale("log")
-        # Few decades need more numbers than the powers of ten.
-        subs = (
-            (1, 2, 3, 5, 7) if upper < 10.0 * lower else (1, 2, 5) if upper < 100 * lower else (1,)
-        )
-        axes.xaxis.set_major_locator(LogLocator(subs=subs))
-        axes.xaxis.set_major_formatter("{x:g}")
-        axes.xaxis.set_minor_formatter("")
+        logarithmic(axes.xaxis, lower, upper)
     for j, column in enumerate(columns):
         values = (column.estimate[i], column.lower[i], column.upper[i])
         _interval(axes, j, -float(j), values, (lower, upper), _half(column, comparison.rows[i]))
