@@ -100,6 +100,7 @@ def solve(
     restricted: bool,
     estimated: bool,
     last: Solution | None = None,
+    strict: bool = False,
 ) -> Solution:
     """Maximize the likelihood of a weighted linear mixed model.
 
@@ -116,6 +117,9 @@ def solve(
         Whether the residual variance is estimated; else it is 1 over the weight.
     last : Solution, optional
         Of a similar problem, where the search begins.
+    strict : bool
+        Whether sds that gain next to nothing over 0 are followed all the same, so that solutions of
+        similar problems are similar.
 
     Raises
     ------
@@ -132,7 +136,7 @@ def solve(
     diagonal = data.prior.covariance.row == data.prior.covariance.col
     start, guess = (np.zeros(m), np.eye(m)) if last is None else _near(last, diagonal)
     search = begin(start, guess, np.full(m, LONGEST_PSI))
-    rule = np.array([restricted, estimated, last is None], dtype=np.int64)
+    rule = np.array([restricted, estimated, last is None, strict], dtype=np.int64)
     x = sorted_border(pattern, np.column_stack([data.obs.X.T, response]))
     zero, hessian, gradient = np.zeros(m, dtype=np.int64), np.zeros((m + 1, m + 1)), np.zeros(m)
     beta, inverse = np.zeros(p), np.zeros((p, p))

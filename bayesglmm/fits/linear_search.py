@@ -39,6 +39,7 @@ from .weighted import (
     PROFILED,
     RSS,
     S2,
+    STRICT,
     VALUE,
     coefficients,
     evaluate,
@@ -55,7 +56,9 @@ NEAR_ZERO = 0.3  # variances of which the data of a level say no more than this 
 FLAT = 1e-3  # so are those of less curvature
 ZERO_LOG = -30.0  # log of the relative sd that stands for 0
 SAME = 2e-6  # loss of log-likelihood at which an sd of 0 is as good: no data show such a one
+ROUNDING = 1e-9  # the same, where small sds are to be followed
 ESCAPE = 0.1  # of what a level's data say of a variance, where an sd of 0 begins to grow again
+HINT = 1e-3  # the same, where the gradient shows whether it would
 ESCAPE_ANGLE = 1.5  # Fisher's z of its correlation there
 STEP = 1e-3  # of differences of the gradient, in standard errors; the error is of its square
 LAST_GAIN, LAST_STEP = 1e-5, 0.1  # a Newton step within these lies where curvature is constant
@@ -89,7 +92,7 @@ def _set_zero(cov, pattern, rule, space, reach, e, psi, value, zero):
     before, none = psi[e], np.empty(0)
     psi[e] = ZERO_LOG
     other = evaluate(cov, pattern, rule, 0.0, psi, space, none)
-    if other >= value - SAME:
+    if other >= value - (ROUNDING if rule[STRICT] == 1 else SAME):
         # Where every sd is as good, the data say nothing of it, least of all that it is 0.
         psi[e] = -0.5 * math.log(max(reach[cov.row[e]], 1e-300))
         if evaluate(cov, pattern, rule, 0.0, psi, space, none) < other - SAME:
@@ -113,27 +116,33 @@ def _set_zeros(cov, pattern, rule, space, reach, psi, value, zero):
 
 @kernel
 def _escape(cov, pattern, rule, space, reach, psi, zero, start, gradient):
-    """Where the search begins again for sds of 0 that have correlations; False if there are none.
+    """Where the search begins again for sds of 0 that may be none; False if there are none.
 
-    At 0 the gradient in the log of an sd vanishes whatever its correlations, and a search that came
-    there with one of the wrong sign stays, though one of the right sign gains in first order.
+    At 0 the gradient in the log of an sd vanishes: a search that came there with a correlation of
+    the wrong sign, or too far in one step, stays, though a small sd would be better.
     """
-    found = False
-    for e in range(psi.size):
+    m, found, none = psi.size, False, True
+    alone = np.zeros(m, dtype=np.int64)
+    for e in range(m):
         start[e] = psi[e]
-    for e in range(psi.size):
+    for e in range(m):
         k = cov.row[e]
         if cov.col[e] == k and zero[e] == 1 and reach[k] > 0.0:
-            for j in range(psi.size):
+            alone[e], none = 1, False
+            for j in range(m):
                 if cov.row[j] != cov.col[j] and (cov.row[j] == k or cov.col[j] == k):
-                    found = True
-                    start[j] = 0.0
-                    start[e] = 0.5 * math.log(ESCAPE / reach[k])
-    if found:
-        evaluate(cov, pattern, rule, 0.0, start, space, gradient)
-        for e in range(psi.size):
-            if cov.row[e] != cov.col[e] and start[e] == 0.0:
-                start[e] = ESCAPE_ANGLE if gradient[e] > 0.0 else -ESCAPE_ANGLE
+                    start[j], alone[e], found = 0.0, 0, True
+            start[e] = 0.5 * math.log((HINT if alone[e] == 1 else ESCAPE) / reach[k])
+    if none:
+        return False
+    evaluate(cov, pattern, rule, 0.0, start, space, gradient)
+    for e in range(m):
+        if alone[e] == 1:
+            rising = gradient[e] > 0.0
+            found = found or rising
+            start[e] = 0.5 * math.log(ESCAPE / reach[cov.row[e]]) if rising else ZERO_LOG
+        elif cov.row[e] != cov.col[e] and start[e] == 0.0:
+            start[e] = ESCAPE_ANGLE if gradient[e] > 0.0 else -ESCAPE_ANGLE
     return found
 
 
@@ -206,8 +215,8 @@ def climb(
 
     Parameters
     ----------
-    rule : (3,) int64
-        RESTRICTED, PROFILED, MOMENTS.
+    rule : (4,) int64
+        RESTRICTED, PROFILED, MOMENTS, STRICT.
     z, x, w : (n, Q), (n, p + 1), (n,)
         In the order of the pattern's rows; the last column of x is the response, which is replaced
         by its residuals of least squares so that large numbers cancel before they are squared.

@@ -30,8 +30,11 @@ from .outcome import Outcome
 from .weighted import COLLINEAR, PERFECT
 
 ROUNDS = 200  # linearizations; 5 to 15 are the rule
-PATIENCE = 20  # rounds after which steps are halved, so that a cycle ends
+PATIENCE = 20  # rounds after which steps are halved, and halved again, so that a cycle ends
+SHORTEST = 0.05  # share of a step that is taken at least
 CLOSE = 1e-7  # change that counts as none: of eta in residual sds, of the rest in standard errors
+SAME = 1e-13  # change of working data, in units of their sds, that is rounding
+NOTHING = 1e-30  # what is left of a variance that goes to 0
 FARTHEST = 300.0  # of eta from its offset: beyond, every exp overflows or is 0
 HALVINGS = 30
 FAR = 4.0  # first change of eta, in spreads of the response, that asks for a better beginning
@@ -170,7 +173,7 @@ def fit(
 
     last: Solution | None = None
     share, weight = _unit(working.weight, estimated)
-    solution = solve(linear, working.response, weight, total, restricted, estimated)
+    solution = solve(linear, working.response, weight, total, restricted, estimated, strict=True)
     if solution.code == COLLINEAR:
         raise dependent()
     if not own and np.abs(predictor(data, solution) - eta).max() > FAR * start.spread:
@@ -178,10 +181,13 @@ def fit(
         eta = linearizer.saturated(eta, start.spread)
         working = linearizer.at(eta, phi) or working
         share, weight = _unit(working.weight, estimated)
-        solution = solve(linear, working.response, weight, total, restricted, estimated)
+        solution = solve(
+            linear, working.response, weight, total, restricted, estimated, strict=True
+        )
     evaluations, settled, before = solution.evaluations, False, math.inf
     for count in range(ROUNDS):
         if solution.code == PERFECT:
+            phi *= NOTHING ** (-1.0 / power) if own else 1.0
             break
         new_eta = predictor(data, solution)
         multiple = max(share * solution.s2, 1e-300)  # of the family's variance
@@ -193,16 +199,27 @@ def fit(
         if max(change, moved * math.sqrt(0.5 * total)) < CLOSE:
             settled = True
             break
-        step = _step(linearizer, eta, new_eta, phi, 1.0 if count < PATIENCE else 0.5)
+        part = max(0.5 ** (count // PATIENCE), SHORTEST)
+        step = _step(linearizer, eta, new_eta, phi, part)
         if step is None:
             break
         last = solution
         new_share, new_weight = _unit(step[1].weight, estimated)
-        found = solve(linear, step[1].response, new_weight, total, restricted, estimated, last)
+        moved_response = np.abs(step[1].response - working.response) * np.sqrt(weight)
+        if moved_response.max() < SAME and np.abs(new_weight - weight).max() < SAME * weight.max():
+            settled = True  # as a linear model is at once
+            break
+        working = step[1]
+        found = solve(
+            linear, step[1].response, new_weight, total, restricted, estimated, last, True
+        )
         if found.code == COLLINEAR:
             break
         eta, solution, share, weight = step[0], found, new_share, new_weight
         evaluations += found.evaluations
+    if settled and not covariance_of(solution, estimated)[1]:
+        # A variance that gains next to nothing is 0.
+        solution = solve(linear, working.response, weight, total, restricted, estimated, solution)
     scales = _Scales(phi, power, share * solution.s2)
     return _outcome(linear, weight, solution, method, scale, total, scales, settled, evaluations)
 

@@ -26,7 +26,8 @@ from .elimination import factorize, invert, reorder, solve_border
 from .pattern import Parts
 from .traces import border_slope, remainder, traces
 
-RESTRICTED, PROFILED, MOMENTS = 0, 1, 2  # of rule: REML; s2 estimated; start found from moments
+# Of rule: REML; s2 estimated; start found from moments; only what gains nothing at all is 0.
+RESTRICTED, PROFILED, MOMENTS, STRICT = 0, 1, 2, 3
 DOF, VALUE, S2, RSS, FIRST_RSS, CODE = 0, 1, 2, 3, 4, 5  # of number
 FINE, COLLINEAR, PERFECT = 0.0, 1.0, 2.0  # of number[CODE]
 
