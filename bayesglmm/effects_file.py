@@ -19,7 +19,6 @@ from .arviz_form import SAMPLED, own_name
 from .errors import LoadError
 from .posterior import groups
 from .problem import effects_to_user
-from .sealed import taken
 
 if TYPE_CHECKING:
     import xarray
@@ -53,7 +52,7 @@ class EffectsFile:
 
         self.path, self.model, self.shape = Path(path), model, (chains, draws)
         if self.path.exists():
-            raise taken(self.path)
+            raise _taken(self.path)
         self.part = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.part")
         self.lock = threading.Lock()  # HDF5 serves one thread at a time
         self.file: Any = h5netcdf.File(self.part, "w")
@@ -114,7 +113,7 @@ class EffectsFile:
         try:
             os.link(self.part, self.path)  # fails where the name has been taken meanwhile
         except FileExistsError:
-            raise taken(self.path) from None
+            raise _taken(self.path) from None
         finally:
             self.part.unlink(missing_ok=True)
         return arrays(self.path, self.model, rows, draws)
@@ -212,6 +211,10 @@ class StreamedArray:
             raise LoadError(
                 f"the draws of effects in {self.path} cannot be read: {error}"
             ) from error
+
+
+def _taken(path: Path) -> FileExistsError:
+    return FileExistsError(f"{path} exists, and a stream replaces no file: name another")
 
 
 def rest(values: dict[str, StreamedArray], chain: int, draws: int) -> np.ndarray:

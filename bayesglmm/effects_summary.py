@@ -59,8 +59,9 @@ class EffectsSummary:
         share = np.array([each.draws for each in sums], dtype=float)
         heights = np.full((sketch.MARKERS, moments.mean.size), np.nan)
         if min(share) >= sketch.MARKERS:
-            markers = [state[f"{sketch.PREFIX}height"].T for state in states]
-            heights = np.average(np.stack(markers).astype(float), axis=0, weights=share)
+            heights[:] = 0.0
+            for state, part in zip(states, share / share.sum(), strict=True):
+                heights += part * state[f"{sketch.PREFIX}height"].T
 
         def scaled(x: np.ndarray) -> np.ndarray:
             return _in_order(effects_to_user(model, x))

@@ -96,6 +96,8 @@ def _remedy(keep: str, sizes: dict[str, int], on_disk: int) -> str:
 
 
 def _check_disk(path: Path, size: int) -> None:
+    if path.exists():
+        raise DataError(f"{path} exists, and a stream replaces no file: name another")
     folder = path.absolute().parent
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder} for stream={str(path)!r}")

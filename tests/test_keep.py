@@ -264,8 +264,10 @@ def test_a_stream_that_fails_leaves_no_file(tmp_path, monkeypatch):
 
 def test_a_file_is_not_replaced_by_a_stream(tmp_path):
     (tmp_path / "u.nc").write_text("mine")
-    with pytest.raises(FileExistsError, match=r"u\.nc exists"):
+    with pytest.raises(bg.DataError, match=r"u\.nc exists, and a stream replaces no file"):
         model("gibbs").sample(keep="stream", stream=tmp_path / "u.nc", **OPTIONS)
+    with pytest.raises(FileExistsError, match=r"u\.nc exists"):
+        EffectsFile(tmp_path / "u.nc", model("gibbs"), 1, 1)
     assert (tmp_path / "u.nc").read_text() == "mine"
 
 

@@ -184,7 +184,6 @@ class Worker:
             kept = slice(self.kept, self.kept + n)
             outputs = self.theta[kept], self.u[kept], self.stats[kept]
             program.advance(state, n, *outputs, self.iteration)
-            self.text = program.summary(self.stats[: kept.stop])
         else:
             scratch = empty_outputs(program, n)
             program.advance(state, n, *scratch, self.iteration)
@@ -192,6 +191,8 @@ class Worker:
             if phase == "sampling":
                 self._thin(*scratch)
         self.iteration += n
+        if self.kept > 0:
+            self.text = program.summary(self.stats[: self.kept])
         if self.iteration in plan.boundaries:
             program.adapt(state, self.iteration)
         elapsed = time.perf_counter() - begun
