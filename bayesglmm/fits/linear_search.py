@@ -94,7 +94,11 @@ def _set_zero(cov, pattern, rule, space, reach, e, psi, value, zero):
     other = evaluate(cov, pattern, rule, 0.0, psi, space, none)
     if other >= value - (ROUNDING if rule[STRICT] == 1 else SAME):
         # Where every sd is as good, the data say nothing of it, least of all that it is 0.
-        psi[e] = -0.5 * math.log(max(reach[cov.row[e]], 1e-300))
+        moderate = -0.5 * math.log(max(reach[cov.row[e]], 1e-300))
+        for j in range(psi.size):
+            if cov.row[j] == cov.col[j] and j != e:
+                moderate = max(moderate, psi[j])
+        psi[e] = moderate
         if evaluate(cov, pattern, rule, 0.0, psi, space, none) < other - SAME:
             psi[e], zero[e] = ZERO_LOG, 1
             return other
