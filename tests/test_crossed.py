@@ -177,6 +177,26 @@ def test_an_sd_without_evidence_goes_to_zero(family, extra):
     assert sds.min() < 1e-2
 
 
+def test_a_search_that_a_long_step_took_to_zero_is_called_back():
+    f = frame("poisson", 200)
+    f["k"] = np.arange(200) % 25
+    # Counts closer to their means than a Poisson's: g has an effect, nothing is left for k.
+    f["y"] = np.round(np.exp(0.5 + f.x + np.linspace(-1, 1, 6)[f.g])).astype(int)
+    made = bg.glmm("y ~ x + (1|g) + (1|k)", f, "poisson")
+    rows, data, start = made.problem.rows, made.problem.data, made.problem.start
+    objective = Objective(rows, data, False)
+    right = find(rows, data, False, start).theta
+    right[3] = -14.0
+    wrong = right.copy()
+    wrong[2] = -14.0
+    none, some = (
+        mode.off_zero(objective, Optimum(x, *objective(x), np.eye(4), 0, True), start.spread)
+        for x in (right, wrong)
+    )
+    assert none is None
+    assert some is not None and -6.0 < some[2] < -2.0
+
+
 @pytest.mark.parametrize("theta", [[0.0, 400.0, 0.0, 0.0], [800.0, 0.0, 0.0, 0.0], [np.nan] * 4])
 @pytest.mark.parametrize("family", ["poisson", "bernoulli"])
 def test_hopeless_points_are_rejected_and_leave_no_trace(family, theta):

@@ -21,6 +21,8 @@ LONGEST_PSI = 1.0  # log sd may change by this much in one step: an unbounded fi
 LONGEST_BETA = 5.0  # in units of the scaled columns
 RIDGE = 1e-6  # keeps the first least-squares steps finite under collinear columns
 LARGEST = 2000  # effects of crossed factors for which samplers get a dense factor of the curvature
+SMALL_SD = 0.03  # of the spread: the likelihood is linear in the variance up to here
+RISING = 1e-6  # slope in log sd at SMALL_SD that is not rounding
 HESSIAN_STEP = 1e-3  # in standard errors; the error of the difference is of its square
 
 
@@ -211,12 +213,38 @@ def find(rows, data: Data, penalized: bool, start: Start) -> Mode:
         diagonal = np.diag(np.diag(guess))
         again = objective.climb(optimum.x, diagonal, longest)
         optimum = again if again.value >= optimum.value else optimum
+    raised = off_zero(objective, optimum, start.spread)
+    if raised is not None:
+        again = objective.climb(raised, guess, longest)
+        optimum = again if again.value > optimum.value else optimum
     if data.prior.phi.shape[0] > 0:
         # Where the likelihood levels off, the search ends early.
         beyond = far_dispersion(optimum.x)
         if objective(beyond)[0] > optimum.value:
             optimum = objective.climb(beyond, guess, longest)
     return describe(objective, optimum)
+
+
+def off_zero(objective: Objective, optimum: Optimum, spread: float) -> np.ndarray | None:
+    """Theta with those sds raised that have gone to 0 though the likelihood rises from there.
+
+    The slope in log sd vanishes at 0 whatever the slope in the variance, so that a search which a
+    long step has taken there ends. None if no sd has a slope upwards.
+    """
+    data = objective.data
+    row, col = data.prior.covariance.row, data.prior.covariance.col
+    p = data.obs.X.shape[0]
+    small = np.log(SMALL_SD * spread)
+    lost = p + np.flatnonzero((row == col) & (optimum.x[p : p + row.size] < small))
+    if not lost.size:
+        return None
+    points = np.tile(optimum.x, (lost.size, 1))
+    points[np.arange(lost.size), lost] = small
+    _, gradients, _ = objective.at(points)
+    rising = lost[gradients[np.arange(lost.size), lost] > RISING]
+    raised = optimum.x.copy()
+    raised[rising] = small
+    return raised if rising.size else None
 
 
 def describe(objective: Objective, optimum: Optimum) -> Mode:
