@@ -76,6 +76,6 @@ def test_a_start_without_a_value_stops_at_once():
 def test_a_start_at_the_maximum_is_found_to_be_one():
     search = begin(np.zeros(2), np.eye(2), np.ones(2))
     tell(search, 3.0, np.zeros(2))
-    assert search.count[STATE] == CONVERGED
+    assert search.counts[STATE] == CONVERGED
     assert end(search).value == 3.0
     assert not end(finished(2)).converged

@@ -84,7 +84,7 @@ def evaluate(
     v, start, gradient = np.empty(nv), np.empty(nv), np.zeros(d)
     for i in range(nv):
         start[i] = modes_v[pattern.origin[i]]
-    searching = search.count[STATE] == SEARCHING
+    searching = search.counts[STATE] == SEARCHING
     place = 0
     while searching or place < points.shape[0]:
         theta = search.trial if searching else points[place]
@@ -96,7 +96,7 @@ def evaluate(
             if value > -np.inf:
                 copy(start, v)
             advance(search, value, gradient)
-            searching = search.count[STATE] == SEARCHING
+            searching = search.counts[STATE] == SEARCHING
             continue
         values[place] = value
         copy(gradients[place], gradient)

@@ -94,7 +94,7 @@ def evaluate(
     """
     d, nv = gradients.shape[1], modes_v.size
     v, gradient = np.empty(nv), np.zeros(d)
-    searching = search.count[STATE] == SEARCHING
+    searching = search.counts[STATE] == SEARCHING
     place = 0
     while searching or place < points.shape[0]:
         theta = search.trial if searching else points[place]
@@ -104,7 +104,7 @@ def evaluate(
             if value > -np.inf:
                 copy(modes_v, v)
             advance(search, value, gradient)
-            searching = search.count[STATE] == SEARCHING
+            searching = search.counts[STATE] == SEARCHING
             continue
         values[place] = value
         copy(gradients[place], gradient)

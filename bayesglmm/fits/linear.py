@@ -185,8 +185,8 @@ def solve(
         modes / math.sqrt(s2) if s2 > 0.0 else modes,
         float(number[1]),
         code == FINE
-        and (bool(search.count[STATE] == CONVERGED) or _arrived(profiled, gradient, edge)),
-        int(search.count[EVALUATIONS]),
+        and (bool(search.counts[STATE] == CONVERGED) or _arrived(profiled, gradient, edge)),
+        int(search.counts[EVALUATIONS]),
         code,
         search.x,
         search.inverse,

@@ -67,10 +67,10 @@ LAST_GAIN, LAST_STEP = 1e-5, 0.1  # a Newton step within these lies where curvat
 @kernel
 def _search(cov, pattern, rule, space, search, gradient):
     """Run a search to its end; returns the best value."""
-    while search.count[STATE] == SEARCHING:
+    while search.counts[STATE] == SEARCHING:
         value = evaluate(cov, pattern, rule, 0.0, search.trial, space, gradient)
         if space.number[CODE] == PERFECT:
-            search.count[STATE] = STOPPED
+            search.counts[STATE] = STOPPED
         else:
             advance(search, value, gradient)
     return search.number[BEST]
@@ -154,16 +154,16 @@ def _escape(cov, pattern, rule, space, reach, psi, zero, start, gradient):
 def _search_again(cov, pattern, rule, space, reach, search, start, value, zero, gradient):
     """Search from another start, and keep what is better; returns its value."""
     m = start.size
-    psi, state, again = search.x.copy(), search.count[STATE], np.zeros(m, dtype=np.int64)
-    evaluations = search.count[EVALUATIONS]
+    psi, state, again = search.x.copy(), search.counts[STATE], np.zeros(m, dtype=np.int64)
+    evaluations = search.counts[EVALUATIONS]
     for e in range(m):
         search.trial[e] = start[e]
         for j in range(m):
             search.inverse[e, j] = 0.5 if e == j else 0.0
-    search.count[STATE], search.count[EVALUATIONS] = SEARCHING, 0
-    search.count[ITERATIONS], search.count[FRESH] = 0, 1
+    search.counts[STATE], search.counts[EVALUATIONS] = SEARCHING, 0
+    search.counts[ITERATIONS], search.counts[FRESH] = 0, 1
     other = _search(cov, pattern, rule, space, search, gradient)
-    search.count[EVALUATIONS] += evaluations
+    search.counts[EVALUATIONS] += evaluations
     if space.number[CODE] != PERFECT:
         other = _set_zeros(cov, pattern, rule, space, reach, search.x, other, again)
         if other > value + SAME:
@@ -171,7 +171,7 @@ def _search_again(cov, pattern, rule, space, reach, search, start, value, zero, 
                 zero[e] = again[e]
             return other
     space.number[CODE] = FINE
-    search.count[STATE] = state
+    search.counts[STATE] = state
     for e in range(m):
         search.x[e] = psi[e]
     return value
@@ -245,7 +245,7 @@ def climb(
     gram(pattern, z, x, w, A)
     if not independent(A.border, p):
         number[CODE] = COLLINEAR
-        search.count[STATE] = STOPPED
+        search.counts[STATE] = STOPPED
         return
     start = np.empty(p)
     coefficients(A.border, start, inverse)
@@ -259,7 +259,7 @@ def climb(
     # Rounding leaves some 1e-16 of each of y's squares.
     if rule[PROFILED] == 1 and not rss > 1e-22 * total:
         number[CODE], number[S2], number[RSS] = PERFECT, 0.0, 0.0
-        search.count[STATE] = STOPPED
+        search.counts[STATE] = STOPPED
         return
     if rule[MOMENTS] == 1:
         profiled = rule[PROFILED] == 1

@@ -142,7 +142,7 @@ def evaluate(rows, data, penalized, search, points, values, gradients, found, mo
     """
     d, nv = gradients.shape[1], modes_v.size
     v, gradient = np.empty(nv), np.zeros(d)
-    searching = search.count[STATE] == SEARCHING
+    searching = search.counts[STATE] == SEARCHING
     place = 0
     while searching or place < points.shape[0]:
         theta = search.trial if searching else points[place]
@@ -152,7 +152,7 @@ def evaluate(rows, data, penalized, search, points, values, gradients, found, mo
             if value > -np.inf:
                 copy(modes_v, v)
             advance(search, value, gradient)
-            searching = search.count[STATE] == SEARCHING
+            searching = search.counts[STATE] == SEARCHING
             continue
         values[place] = value
         copy(gradients[place], gradient)

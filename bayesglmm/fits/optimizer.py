@@ -22,7 +22,7 @@ MOST = 500  # iterations
 
 SEARCHING, CONVERGED, STOPPED = 0, 1, 2  # states of a search
 VALUE, SCALE, GAIN = 0, 1, 2  # of Search.number
-STATE, EVALUATIONS, ITERATIONS, FRESH = 0, 1, 2, 3  # of Search.count
+STATE, EVALUATIONS, ITERATIONS, FRESH = 0, 1, 2, 3  # of Search.counts
 
 
 class Search(NamedTuple):
@@ -35,7 +35,7 @@ class Search(NamedTuple):
     inverse: np.ndarray  # (d, d) approximation of the inverse of minus the Hessian
     longest: np.ndarray  # (d,) largest change of each variable in one step
     number: np.ndarray  # (3,) VALUE, SCALE, GAIN
-    count: np.ndarray  # (4,) int64: STATE, EVALUATIONS, ITERATIONS; FRESH if inverse is new
+    counts: np.ndarray  # (4,) int64: STATE, EVALUATIONS, ITERATIONS; FRESH if inverse is new
 
 
 class Optimum(NamedTuple):
@@ -77,7 +77,7 @@ def begin(x: np.ndarray, inverse: np.ndarray, longest: np.ndarray) -> Search:
 def finished(d: int) -> Search:
     """A search of d variables that is over."""
     search = begin(np.zeros(d), np.eye(d), np.ones(d))
-    search.count[STATE] = STOPPED
+    search.counts[STATE] = STOPPED
     return search
 
 
@@ -88,8 +88,8 @@ def end(search: Search) -> Optimum:
         float(search.number[VALUE]),
         search.gradient,
         search.inverse,
-        int(search.count[EVALUATIONS]),
-        bool(search.count[STATE] == CONVERGED),
+        int(search.counts[EVALUATIONS]),
+        bool(search.counts[STATE] == CONVERGED),
     )
 
 
@@ -100,7 +100,7 @@ def advance(search, value, gradient):
     BFGS with backtracking (Nocedal and Wright 2006, chapter 6). A value that is not finite rejects
     the step.
     """
-    x, trial, number, count = search.x, search.trial, search.number, search.count
+    x, trial, number, count = search.x, search.trial, search.number, search.counts
     d = x.size
     count[EVALUATIONS] += 1
     finite = np.isfinite(value)
@@ -143,7 +143,7 @@ def advance(search, value, gradient):
 @kernel
 def _aim(search):
     """Direction and length of the next step, or the final STATE."""
-    x, direction, count = search.x, search.direction, search.count
+    x, direction, count = search.x, search.direction, search.counts
     d = x.size
     for _ in range(2):
         gain = 0.0
@@ -196,7 +196,7 @@ def _update(search, gradient):
         for j in range(d):
             both = moved[i] * step[j] + step[i] * moved[j]
             search.inverse[i, j] += factor * step[i] * step[j] - both / curve
-    search.count[FRESH] = 0
+    search.counts[FRESH] = 0
 
 
 SEARCH_TYPE = typeof(begin(np.zeros(1), np.eye(1), np.ones(1))) if ENABLED else None
@@ -224,7 +224,7 @@ def maximize(
         As in `begin`.
     """
     search = begin(x, inverse, longest)
-    while search.count[STATE] == SEARCHING:
+    while search.counts[STATE] == SEARCHING:
         value, gradient = objective(search.trial.copy())
         tell(search, float(value), gradient)
     return end(search)

@@ -343,12 +343,12 @@ class _Profile:
 def _climb(objective: Objective, start: np.ndarray, inverse: np.ndarray) -> Optimum | None:
     """Maximize in few evaluations, or not at all."""
     search = begin(start, inverse, np.full(start.size, LONGEST))
-    while search.count[STATE] == SEARCHING and search.count[EVALUATED] < EVALUATIONS:
+    while search.counts[STATE] == SEARCHING and search.counts[EVALUATED] < EVALUATIONS:
         value, gradient = objective(search.trial.copy())
         tell(search, float(value), gradient)
-        if search.count[STATE] == SEARCHING and 0.5 * search.number[GAIN] < TOLERANCE:
+        if search.counts[STATE] == SEARCHING and 0.5 * search.number[GAIN] < TOLERANCE:
             return end(search)
-    return end(search) if search.count[STATE] == CONVERGED else None
+    return end(search) if search.counts[STATE] == CONVERGED else None
 
 
 def _interpolate(x: Sequence[float], y: Sequence[np.ndarray], at: float) -> np.ndarray | float:
