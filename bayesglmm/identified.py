@@ -5,6 +5,7 @@ A posterior with proper priors exists for all of it, so every sentence names tha
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -27,9 +28,13 @@ ZERO_SIGMA = 1e-6  # of the response's sd
 SHOWN = 6  # columns named in one sentence
 NO_MAXIMUM = "so it has no maximum and these are no estimates"
 
+# Models that nothing was found against, and whether their random effects were looked at: a fit of a
+# small model takes less time than the look.
+_PASSED: WeakKeyDictionary["Model", set[bool]] = WeakKeyDictionary()
+
 
 def refuse(model: "Model", effects: bool = True) -> None:
-    """Refuse a model whose parameters the likelihood cannot tell apart.
+    """Refuse a model whose parameters the likelihood cannot tell apart; once is enough for a model.
 
     Parameters
     ----------
@@ -42,9 +47,17 @@ def refuse(model: "Model", effects: bool = True) -> None:
     DataError
         Naming the columns or the group.
     """
-    _columns(model)
-    if not effects:
+    passed = _PASSED.setdefault(model, set())
+    if effects in passed:
         return
+    _columns(model)
+    if effects:
+        _groups(model)
+    passed.add(effects)
+
+
+def _groups(model: "Model") -> None:
+    """Refuse groups whose sd the likelihood says nothing of."""
     design = model.design
     family, y = model.family.name, design.response.y
     trials = np.ones_like(y) if design.response.trials is None else design.response.trials

@@ -82,6 +82,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     ),
     "results": (
         {
+            "axes",
             "sampling",
             "resumption",
             "checkpoint",
