@@ -73,7 +73,7 @@ class Fit(Derived):
 
         A dispersion that grows without bound is inf.
         """
-        values = self._rows(self.outcome.theta)
+        values = self._around[0].copy()
         zero, lost = self._on_boundary
         values[zero] = 0.0
         values[lost] = np.nan
@@ -84,10 +84,8 @@ class Fit(Derived):
     @cached_property
     def covariance(self) -> np.ndarray:
         """Covariance of the estimates by the delta method, (rows, rows); nan on the boundary."""
-        theta = self.outcome.theta
-        moves = STEP * np.eye(theta.size)
-        both = self._rows(np.concatenate([theta + moves, theta - moves]))
-        slopes = (both[: theta.size] - both[theta.size :]) / (2.0 * STEP)
+        _, above, below = np.split(self._around, [1, 1 + self.outcome.theta.size])
+        slopes = (above - below) / (2.0 * STEP)
         made: np.ndarray = slopes.T @ self.outcome.covariance @ slopes
         for mask in self._on_boundary:
             made[mask], made[:, mask] = np.nan, np.nan
@@ -382,6 +380,13 @@ class Fit(Derived):
         inner = theta[..., :-1] if self.outcome.scale else theta
         made = rows_of_table(self.model, inner, effects=self.method != "glm")
         return np.concatenate([made, np.exp(scale)], axis=-1)
+
+    @cached_property
+    def _around(self) -> np.ndarray:
+        """All rows of the table at theta, and a step above and below in each of its elements."""
+        theta = self.outcome.theta
+        moves = STEP * np.eye(theta.size)
+        return self._rows(np.concatenate([theta[None], theta + moves, theta - moves]))
 
     @cached_property
     def _on_boundary(self) -> tuple[np.ndarray, np.ndarray]:

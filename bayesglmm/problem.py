@@ -182,8 +182,7 @@ def effects_to_user(model: "Model", u: np.ndarray, scaled: bool = True) -> dict[
 
 def rows_of_table(model: "Model", theta: np.ndarray, effects: bool = True) -> np.ndarray:
     """Coefficients, sds and correlations (if `effects`), dispersion at theta, shape (..., rows)."""
-    nv = int(sum(model.problem.data.levels[f] for f in model.problem.data.factor))
-    values = to_user(model, theta, np.zeros((*theta.shape[:-1], nv)))
+    values = to_user(model, theta, None)
     parts = [values["beta"]] + ([values["sd"], values["cor"]] if effects else [])
     parts += [values[name][..., None] for name in model.names.dispersion]
     return np.concatenate(parts, axis=-1)

@@ -7,7 +7,6 @@ import pytest
 from scipy.stats import chi2
 
 import bayesglmm as bg
-from bayesglmm.fitting import METHODS
 
 
 def sleep(fixed="Days", effects="(1|Subject)", **more):
@@ -130,7 +129,6 @@ def test_restricted_likelihoods(fits):
         bg.anova(one, fits["slopes"])
 
 
-@pytest.mark.skipif("ml" not in METHODS, reason="needs the exact fit of Gaussian models")
 def test_refitting_by_maximum_likelihood(fits):
     pair = [sleep(fixed).fit("reml") for fixed in ("1", "Days")]
     again = bg.anova(*pair, refit=True).frame()

@@ -231,7 +231,8 @@ def test_an_executor_has_to_be_one():
 @contextmanager
 def cluster():
     """A local cluster of two worker processes, and a client of it."""
-    distributed = pytest.importorskip("distributed")
+    import distributed
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the cluster's own start and end
         options = {"n_workers": 2, "threads_per_worker": 1, "host": "127.0.0.1"}

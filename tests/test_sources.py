@@ -1,5 +1,6 @@
 """The files that a module's compiled code can come from: none may be missing."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +24,13 @@ def loaded(module: str) -> set[Path]:
         f"import sys, {module}\n"
         "print(*[m.__file__ for n, m in sys.modules.items() if n.startswith('bayesglmm')])"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, "-P", "-c", code],  # -P: not the sources in the working folder
+        env={**os.environ, "PYTHONPATH": str(ROOT.parent)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return {Path(name) for name in run.stdout.split()}
 
 
