@@ -188,7 +188,7 @@ def run_fit(arguments: argparse.Namespace) -> int:
     if arguments.table:
         from . import exports
 
-        exports.save(arguments.table, fit.table(arguments.level).records())
+        exports.save(arguments.table, _saved(fit, parts, arguments.level))
     if arguments.plot:
         fit.plot_effects(level=arguments.level, path=arguments.plot)
     return GOOD if fit.converged else NOT_CONVERGED
@@ -254,6 +254,20 @@ def _text(fit: "Fit", parts: dict[str, Any], level: float) -> str:
         title = TITLES.get(name)
         made.append("\n".join([title, *(f"  {line}" for line in lines)] if title else lines))
     return "\n\n".join(made)
+
+
+def _saved(fit: "Fit", parts: dict[str, Any], level: float) -> list[dict[str, Any]]:
+    """Return the rows of ``--table``: with both kinds of limits, named, where both are printed."""
+    records = fit.table(level).records()
+    if "profile" not in parts:
+        return records
+    profile = {row["name"]: row for row in parts["profile"].records()}
+    ends = list(parts["profile"].columns)
+    return [
+        {f"wald {k}" if k in ends else k: value for k, value in row.items()}
+        | {f"profile {k}": profile.get(row["name"], {}).get(k) for k in ends}
+        for row in records
+    ]
 
 
 def _record(fit: "Fit", parts: dict[str, Any], level: float) -> dict[str, Any]:

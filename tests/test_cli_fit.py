@@ -104,6 +104,21 @@ def test_a_fit_is_saved_and_loaded(capsys, tmp_path):
     assert run(capsys, *SLEEP, *files, "--force")[0] == GOOD
 
 
+def test_the_saved_limits_are_those_asked_for(capsys, tmp_path):
+    table = tmp_path / "fit.csv"
+    options = ["--method", "reml", "--limits", "profile", "--table", table]
+    assert run(capsys, *SLEEP, *options)[0] == GOOD
+    with open(table, encoding="utf-8", newline="") as file:
+        rows = {row["name"]: row for row in csv.DictReader(file)}
+    fit = sleep().fit("reml")
+    for method in ("wald", "profile"):
+        for name, limits in fit.confint(method=method).iterrows():
+            for end, value in limits.items():
+                assert float(rows[name][f"{method} {end}"]) == pytest.approx(value, rel=1e-6)
+    assert rows["Days"]["profile 2.5%"] == ""  # a restricted likelihood has none
+    assert "2.5%" not in rows["Days"]
+
+
 def test_compare_prints_and_saves_the_comparison(capsys, tmp_path):
     path, table, plot = (tmp_path / name for name in ("post.nc", "table.md", "forest.png"))
     files = ["--save", path, "--table", table, "--plot", plot]
