@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 PSEUDO = ("rspl", "mspl")  # their likelihood is that of working data, which change with the model
 SCALE = "scale"  # row of the residual scale that a pseudo-likelihood estimates
+NEARLY_ONE = 0.9999  # a correlation beyond is 1
 STEP = 1e-5  # of the central difference that carries standard errors to the user's scale
 
 
@@ -69,14 +70,16 @@ class Fit(Derived):
 
     @cached_property
     def estimate(self) -> np.ndarray:
-        """Estimates, shape (rows,). An sd on the boundary is 0, its correlations nan.
+        """Estimates, shape (rows,). An sd on the boundary is 0, its correlations nan; others 1, -1.
 
         A dispersion that grows without bound is inf.
         """
         values = self._around[0].copy()
-        zero, lost = self._on_boundary
+        zero, lost, _ = self._on_boundary
         values[zero] = 0.0
         values[lost] = np.nan
+        one = np.isin(self.names, self.model.names.cor) & (np.abs(values) > NEARLY_ONE)
+        values[one] = np.sign(values[one])
         if self.outcome.endless:
             values[-1] = np.inf
         return values
@@ -85,7 +88,7 @@ class Fit(Derived):
     def covariance(self) -> np.ndarray:
         """Covariance of the estimates by the delta method, (rows, rows); nan on the boundary."""
         _, above, below = np.split(self._around, [1, 1 + self.outcome.theta.size])
-        slopes = (above - below) / (2.0 * STEP)
+        slopes = (above - below) / (2.0 * self._steps[:, None])
         made: np.ndarray = slopes.T @ self.outcome.covariance @ slopes
         for mask in self._on_boundary:
             made[mask], made[:, mask] = np.nan, np.nan
@@ -191,7 +194,16 @@ class Fit(Derived):
         for i in np.flatnonzero(self._on_boundary[0]):
             lines.append(f"variance of {self.names[i]} estimated as 0: the data show none")
         for i in np.flatnonzero(self._on_boundary[1]):
-            lines.append(f"{self.names[i]} is on its boundary: the data do not determine it")
+            lines.append(f"{self.names[i]} means nothing where an sd is 0")
+        for i in np.flatnonzero(self._on_boundary[2]):
+            value = self.estimate[i]
+            what = f"estimated as {value:.0f}" if abs(value) == 1.0 else "one of a singular matrix"
+            lines.append(f"{self.names[i]} is {what}: the fit is singular, on its boundary")
+        for i in np.flatnonzero(wald.near_zero(self)):
+            lines.append(
+                f"{self.names[i]} is near 0 beside its standard error, where Wald limits mean "
+                "nothing: see confint(method='profile')"
+            )
         if self.outcome.endless:
             lines.append(f"{self.names[-1]} grows without bound: {_limit(self.names[-1])}")
         if self.outcome.unbounded:
@@ -381,27 +393,32 @@ class Fit(Derived):
         made = rows_of_table(self.model, inner, effects=self.method != "glm")
         return np.concatenate([made, np.exp(scale)], axis=-1)
 
+    @property
+    def _steps(self) -> np.ndarray:
+        return STEP * np.maximum(1.0, np.abs(self.outcome.theta))
+
     @cached_property
     def _around(self) -> np.ndarray:
         """All rows of the table at theta, and a step above and below in each of its elements."""
-        theta = self.outcome.theta
-        moves = STEP * np.eye(theta.size)
+        theta, moves = self.outcome.theta, np.diag(self._steps)
         return self._rows(np.concatenate([theta[None], theta + moves, theta - moves]))
 
     @cached_property
-    def _on_boundary(self) -> tuple[np.ndarray, np.ndarray]:
-        """Rows of sds that are 0, and of correlations that are lost or 1, as masks."""
-        zero, lost = (np.zeros(len(self.names), dtype=bool) for _ in range(2))
+    def _on_boundary(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Masks of rows: sds of 0; correlations lost with them; those of a singular matrix."""
+        zero, lost, edge = (np.zeros(len(self.names), dtype=bool) for _ in range(3))
         if self.method == "glm":
-            return zero, lost
+            return zero, lost, edge
         covariance = self.model.problem.data.prior.covariance
         p, names = len(self.model.names.fixed), self.model.names
         diagonal = covariance.row == covariance.col
         at = self.outcome.boundary
         zero[p + covariance.row[diagonal & at]] = True
-        first = p + len(names.sd)
-        lost[first : first + len(names.cor)] = at[~diagonal]
-        return zero, lost
+        none = zero[p + covariance.row] | zero[p + covariance.col]
+        cors = slice(p + len(names.sd), p + len(names.sd) + len(names.cor))
+        lost[cors] = none[~diagonal]
+        edge[cors] = (at & ~none)[~diagonal]
+        return zero, lost, edge
 
 
 def _limit(dispersion: str) -> str:

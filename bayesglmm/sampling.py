@@ -363,7 +363,7 @@ def centre(model: "Model", mode: "Mode") -> "Mode":
     diagonal = mode.theta[p : p + m][data.prior.covariance.row == data.prior.covariance.col]
     large = q == 1 and float(np.exp(diagonal.max())) > aghq.LARGE_SD * first.spread
     points, log_weights = aghq.nodes(q, aghq.MANY_NODES if large else aghq.NODES[q])
-    objective = Objective(rows, data, True)
+    objective = Objective(rows, data, True, first.spread)
     objective.v = mode.map.modes.copy()
 
     def score(theta: np.ndarray) -> np.ndarray:

@@ -82,7 +82,10 @@ def percentages(level: float) -> tuple[str, str]:
 
 
 def limits(fit: "Fit", level: float) -> tuple[np.ndarray, np.ndarray]:
-    """Wald limits; of sds and dispersion on the log scale, of correlations on Fisher's z."""
+    """Wald limits; of sds and dispersion on the log scale, of correlations on Fisher's z.
+
+    There are none, nan, of what has a standard error larger than itself.
+    """
     names, x = fit.model.names, fit.estimate
     p = len(names.fixed)
     df = np.full(x.size, np.inf)
@@ -97,7 +100,16 @@ def limits(fit: "Fit", level: float) -> tuple[np.ndarray, np.ndarray]:
         lower[positive], upper[positive] = x[positive] / ratio, x[positive] * ratio
         z, width = np.arctanh(x[cor]), half[cor] / (1.0 - x[cor] ** 2)
         lower[cor], upper[cor] = np.tanh(z - width), np.tanh(z + width)
+    near = near_zero(fit)
+    lower[near], upper[near] = np.nan, np.nan
     return lower, upper
+
+
+def near_zero(fit: "Fit") -> np.ndarray:
+    """Sds and dispersion whose limits on the log scale would be absurd, a mask of the rows."""
+    near = ~np.isin(fit.names, (*fit.model.names.fixed, *fit.model.names.cor))
+    with np.errstate(invalid="ignore"):
+        return np.asarray(near & (fit.se > fit.estimate))
 
 
 def correlation(covariance: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from test_bad_inputs import CASES, N, frame
 
+import bayesglmm as bg
 from bayesglmm.errors import DataError, DataWarning
 from bayesglmm.fits import separation
 from bayesglmm.fitting import METHODS
@@ -211,3 +212,39 @@ def test_one_row_a_level_of_several_trials_is_identified():
 def test_a_scale_far_from_one_is_no_dependence(factor):
     f = frame().assign(x=lambda f: factor * f.x)
     assert glmm("y ~ x + (1|g)", f, "poisson").fit("laplace").converged
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1e6, 1e10])
+@pytest.mark.parametrize("method", ["laplace", "aghq", "ml", "reml"])
+def test_the_units_of_a_gaussian_response_do_not_matter(method, scale):
+    rng = np.random.default_rng(8)
+    data = {"x": rng.normal(size=96), "g": np.repeat(np.arange(12), 8)}
+    y = data["x"] + rng.normal(size=12)[data["g"]] + rng.normal(size=96)
+    one, other = (bg.glmm("y ~ x + (x | g)", data | {"y": y * s}).fit(method) for s in (1.0, scale))
+    assert one.converged
+    assert other.converged
+    units = np.array([scale, scale, scale, scale, 1.0, scale])
+    np.testing.assert_allclose(other.estimate / units, one.estimate, rtol=1e-3)
+    np.testing.assert_allclose(other.se / units, one.se, rtol=1e-3)
+
+
+def test_a_correlation_of_one_is_printed_as_that():
+    rng = np.random.default_rng(3)
+    g, x = np.repeat(np.arange(12), 8), np.tile(np.arange(8.0), 12)
+    y = (1.0 + 0.5 * x) * rng.normal(size=12)[g] + rng.normal(size=96)
+    fit = bg.glmm("y ~ x + (x | g)", {"y": y, "x": x, "g": g}).fit("reml")
+    table = fit.table()
+    place = table.rows.index("cor(Intercept,x|g)")
+    assert table.columns["estimate"][place] == 1.0
+    assert np.isnan(table.columns["se"][place])
+    assert any("estimated as 1: the fit is singular" in line for line in fit.warnings)
+
+
+def test_an_sd_near_0_has_no_wald_limits():
+    fit = bg.glmm(
+        "outcome ~ diagnose + treat * time + (1 | case)", bg.load_dataset("depression"), "bernoulli"
+    ).fit()
+    lower, upper = fit.confint(names=["sd(Intercept|case)"]).to_numpy()[0]
+    assert np.isnan(lower)
+    assert np.isnan(upper)
+    assert any("confint(method='profile')" in line for line in fit.warnings)

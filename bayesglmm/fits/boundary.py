@@ -46,7 +46,7 @@ def far_dispersion(theta: np.ndarray) -> np.ndarray:
 
 
 def restricted_inverse(
-    hessian: np.ndarray, boundary: np.ndarray, first: int
+    hessian: np.ndarray, boundary: np.ndarray, first: int, units: np.ndarray | float = 1.0
 ) -> tuple[np.ndarray, bool]:
     """Inverse of minus a Hessian without the elements on the boundary, and whether it is definite.
 
@@ -57,10 +57,12 @@ def restricted_inverse(
         Of the elements of theta from `first` on; the rest are not on a boundary.
     first : int
         Where psi begins in theta.
+    units : ndarray, shape (d,), or float
+        As of `optimizer.invert`.
     """
     inner = np.ones(hessian.shape[0], dtype=bool)
     inner[first : first + boundary.size] = ~boundary
     covariance = np.zeros_like(hessian)
     kept = np.ix_(inner, inner)
-    covariance[kept], definite = invert(hessian[kept])
+    covariance[kept], definite = invert(hessian[kept], np.broadcast_to(units, inner.shape)[inner])
     return covariance, definite

@@ -15,7 +15,7 @@ def fit(rows, data: Data, start: Start) -> Outcome:
     p, m = data.obs.X.shape[0], data.prior.covariance.row.size
     boundary = at_boundary(data, mode.theta[p : p + m], start.spread)
     outer = np.concatenate([boundary, np.full(int(mode.endless), True)])
-    covariance, definite = restricted_inverse(mode.hessian, outer, p)
+    covariance, definite = restricted_inverse(mode.hessian, outer, p, mode.units)
     return Outcome(
         "laplace",
         mode.theta,

@@ -23,6 +23,7 @@ RIDGE = 1e-6  # keeps the first least-squares steps finite under collinear colum
 LARGEST = 2000  # effects of crossed factors for which samplers get a dense factor of the curvature
 SMALL_SD = 0.03  # of the spread: the likelihood is linear in the variance up to here
 RISING = 1e-6  # slope in log sd at SMALL_SD that is not rounding
+TINY = 1e-100  # curvature of columns of which nothing is known, in whatever units
 HESSIAN_STEP = 1e-3  # in standard errors; the error of the difference is of its square
 
 
@@ -50,6 +51,8 @@ class Mode(NamedTuple):
         effects.
     variances : ndarray, shape (nv,), or None
         Conditional variances of u; None for one factor, where the map has them.
+    units : ndarray, shape (d,)
+        What each element of theta is measured in.
     evaluations : int
     """
 
@@ -63,13 +66,17 @@ class Mode(NamedTuple):
     converged: bool
     map: Map
     variances: np.ndarray | None
+    units: np.ndarray
     evaluations: int
 
 
 class Objective:
-    """Laplace's approximation of one model, which remembers the modes it found last."""
+    """Laplace's approximation of one model, which remembers the modes it found last.
 
-    def __init__(self, rows, data: Data, penalized: bool) -> None:
+    `spread` is that of the response on the scale of eta.
+    """
+
+    def __init__(self, rows, data: Data, penalized: bool, spread: float = 1.0) -> None:
         self.rows, self.data, self.penalized = rows, data, penalized
         q = data.factor.size
         self.single = data.levels.size == 1
@@ -78,6 +85,9 @@ class Objective:
         self.blocks = np.zeros((q, q, self.J))
         self.crossed = None if self.single else Crossed(rows, data)
         self.d = data.obs.X.shape[0] + data.prior.covariance.row.size + data.prior.phi.shape[0]
+        # Coefficients are in units of eta; psi and log phi have none.
+        self.units = np.ones(self.d)
+        self.units[: data.obs.X.shape[0]] = spread
 
     def __call__(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         """Value and gradient at theta; modes in self.v."""
@@ -147,7 +157,7 @@ def first_guess(rows, data: Data, start: Start) -> tuple[np.ndarray, np.ndarray]
             break
         good = beta
         gram = (data.obs.X * weight) @ data.obs.X.T
-        gram += np.eye(p) * (RIDGE * max(1.0, float(np.trace(gram)) / max(p, 1)))
+        gram += np.eye(p) * (RIDGE * max(TINY, float(np.trace(gram)) / max(p, 1)))
         step = np.linalg.solve(gram, data.obs.X @ score)
         largest = max(float(np.abs(step).max(initial=0.0)), 1e-300)
         step *= min(1.0, 2.0 * start.spread / largest)
@@ -204,7 +214,7 @@ def find(rows, data: Data, penalized: bool, start: Start) -> Mode:
     DataError
         For crossed factors of which even the smaller ones have more effects than fit in memory.
     """
-    objective = Objective(rows, data, penalized)
+    objective = Objective(rows, data, penalized, start.spread)
     theta, guess = first_guess(rows, data, start)
     longest = longest_steps(data, start)
     optimum = objective.climb(theta, guess, longest)
@@ -250,7 +260,8 @@ def off_zero(objective: Objective, optimum: Optimum, spread: float) -> np.ndarra
 def describe(objective: Objective, optimum: Optimum) -> Mode:
     """Curvature at an optimum, and how the modes move with theta."""
     d = objective.d
-    steps = HESSIAN_STEP * np.sqrt(np.clip(np.diag(optimum.inverse), 1e-12, 1.0))
+    units = objective.units
+    steps = HESSIAN_STEP * units * np.clip(np.sqrt(np.diag(optimum.inverse)) / units, 1e-6, 1.0)
     moves = np.diag(steps)
     with_phi = objective.data.prior.phi.shape[0] > 0
     beyond = far_dispersion(optimum.x) if with_phi else optimum.x
@@ -262,7 +273,7 @@ def describe(objective: Objective, optimum: Optimum) -> Mode:
     hessian = (gradients[d : 2 * d] - gradients[:d]) / (2.0 * steps[:, None])
     hessian = 0.5 * (hessian + hessian.T)
     slopes = (modes[:d] - modes[d : 2 * d]) / (2.0 * steps[:, None])
-    covariance, definite = invert(hessian)
+    covariance, definite = invert(hessian, units)
     kind, dense, variances = BLOCKS, np.zeros((0, 0)), None
     if objective.crossed is not None:
         p, m = objective.data.obs.X.shape[0], objective.data.prior.covariance.row.size
@@ -291,6 +302,7 @@ def describe(objective: Objective, optimum: Optimum) -> Mode:
         optimum.converged,
         map,
         variances,
+        units,
         optimum.evaluations,
     )
 

@@ -244,13 +244,22 @@ def curvature(
     return 0.5 * (hessian + hessian.T)
 
 
-def invert(hessian: np.ndarray, smallest: float = 1e-8) -> tuple[np.ndarray, bool]:
+def invert(
+    hessian: np.ndarray, units: np.ndarray | float = 1.0, smallest: float = 1e-8
+) -> tuple[np.ndarray, bool]:
     """Inverse of minus a Hessian, and whether it is positive definite.
 
     Directions of no or wrong curvature are given the curvature `smallest` in the scale of the
     diagonal, so that the inverse can always serve as a covariance.
+
+    Parameters
+    ----------
+    hessian : ndarray, shape (d, d)
+    units : ndarray, shape (d,), or float
+        What each variable is measured in: a standard error of a million of them is none.
+    smallest : float
     """
-    scale = np.sqrt(np.maximum(np.abs(np.diag(hessian)), 1e-12))
+    scale = np.sqrt(np.maximum(np.abs(np.diag(hessian)), (1e-6 / units) ** 2))
     values, vectors = np.linalg.eigh(hessian / np.outer(scale, scale))
     definite = bool(values.min(initial=1.0) > smallest)
     half = vectors / np.sqrt(np.maximum(values, smallest)) / scale[:, None]

@@ -24,8 +24,8 @@ FAR = 0.1  # standard errors by which more nodes may move an estimate before a w
 class Objective(mode.Objective):
     """The quadrature of one model, which remembers the modes it found last."""
 
-    def __init__(self, rows, data: Data, nodes: int) -> None:
-        super().__init__(rows, data, False)
+    def __init__(self, rows, data: Data, nodes: int, spread: float = 1.0) -> None:
+        super().__init__(rows, data, False, spread)
         self.nodes, self.log_weights = product_rule(data.factor.size, nodes)
 
     def _evaluate(
@@ -71,7 +71,7 @@ def fit(rows, data: Data, start: Start, nodes: int | None = None) -> Outcome:
     """
     nodes = _checked(data, nodes)
     first = mode.find(rows, data, False, start)
-    objective = Objective(rows, data, nodes)
+    objective = Objective(rows, data, nodes, start.spread)
     objective.v = first.map.modes.copy()
     longest = mode.longest_steps(data, start)
     optimum = objective.climb(first.theta, first.covariance, longest)
@@ -85,7 +85,7 @@ def fit(rows, data: Data, start: Start, nodes: int | None = None) -> Outcome:
     p, m = data.obs.X.shape[0], data.prior.covariance.row.size
     boundary = at_boundary(data, best.theta[p : p + m], start.spread)
     outer = np.concatenate([boundary, np.full(int(best.endless), True)])
-    covariance, definite = restricted_inverse(best.hessian, outer, p)
+    covariance, definite = restricted_inverse(best.hessian, outer, p, best.units)
     return Outcome(
         METHOD,
         best.theta,
