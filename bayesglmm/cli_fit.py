@@ -26,6 +26,12 @@ if TYPE_CHECKING:
     from .model import Model
     from .quantities import Quantities
 
+# Options of the fit that not every method has.
+BELONG = {
+    "nodes": ("aghq",),
+    "df": ("rspl", "mspl", "reml", "ml"),
+    "scale": ("rspl", "mspl"),
+}
 METHODS = ("laplace", "aghq", "rspl", "mspl", "reml", "ml", "glm")
 
 FIT_EXAMPLES = """\
@@ -206,11 +212,7 @@ def _fit(made: "Model", method: str, arguments: argparse.Namespace) -> "Fit":
     """Fit by one method; options that belong to others are left out where several are asked for."""
     options: dict[str, Any] = {}
     several = "method" not in arguments
-    for name, methods in (
-        ("nodes", ("aghq",)),
-        ("df", ("rspl", "mspl", "reml", "ml")),
-        ("scale", ("rspl", "mspl")),
-    ):
+    for name, methods in BELONG.items():
         value = getattr(arguments, name)
         if value is not None and (method in methods or not several):
             options[name] = value
@@ -311,6 +313,7 @@ def run_compare(arguments: argparse.Namespace) -> int:
     clock = Clock()
     made = model(arguments, clock)
     methods = arguments.methods or ["reml" if made.family.name == "gaussian" else "laplace"]
+    _refuse_idle(arguments, methods)
     with clock("fits"):
         fits = [_fit(made, method, arguments) for method in methods]
     post = None
@@ -338,6 +341,17 @@ def run_compare(arguments: argparse.Namespace) -> int:
         return INTERRUPTED
     good = all(fit.converged for fit in fits) and (post is None or post.verdict.ok)
     return GOOD if good else NOT_CONVERGED
+
+
+def _refuse_idle(arguments: argparse.Namespace, methods: list[str]) -> None:
+    """Refuse an option that none of the methods has."""
+    from .errors import DataError
+
+    for name, having in BELONG.items():
+        if getattr(arguments, name) is not None and not set(having) & set(methods):
+            raise DataError(
+                f"--{name} belongs to {', '.join(having)}, and the methods are {', '.join(methods)}"
+            )
 
 
 def _compared(made: "Model", found: "Comparison", results: "list[Result]") -> dict[str, Any]:

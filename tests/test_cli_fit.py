@@ -119,6 +119,14 @@ def test_the_saved_limits_are_those_asked_for(capsys, tmp_path):
     assert "2.5%" not in rows["Days"]
 
 
+def test_compare_refuses_an_option_of_no_method(capsys):
+    options = ["--nodes", 5, "--no-posterior", "--methods"]
+    code, out, err = run(capsys, "compare", *SEIZURES, *options, "laplace")
+    assert (code, out) == (BAD_INPUT, "") and "--nodes belongs to aghq" in err
+    code, out, _ = run(capsys, "compare", *SEIZURES, *options, "laplace,aghq")
+    assert code == GOOD and "5 nodes" in out
+
+
 def test_compare_prints_and_saves_the_comparison(capsys, tmp_path):
     path, table, plot = (tmp_path / name for name in ("post.nc", "table.md", "forest.png"))
     files = ["--save", path, "--table", table, "--plot", plot]
