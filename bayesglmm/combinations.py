@@ -58,17 +58,17 @@ def read(rows: Any, design: "Design", labels: Sequence[str] | None = None) -> Co
     """
     if isinstance(rows, str):
         rows = [rows]
-    if isinstance(rows, Mapping):
-        if labels is not None:
-            raise DataError("labels are given twice: as keys and as an argument")
-        labels, values = tuple(map(str, rows)), list(rows.values())
-    else:
-        values = list(rows)
-        if not values:
-            raise DataError("there is no contrast")
-        if labels is None:
-            labels = [v if isinstance(v, str) else f"row {k + 1}" for k, v in enumerate(values)]
-        labels = tuple(map(str, labels))
+    by_label = isinstance(rows, Mapping)
+    if by_label and labels is not None:
+        raise DataError("labels are given twice: as keys and as an argument")
+    values = list(rows.values()) if by_label else list(rows)
+    if not values:
+        raise DataError("there is no contrast: give texts such as 'treat + treat:week', by label")
+    if by_label:
+        labels = tuple(rows)
+    elif labels is None:
+        labels = [v if isinstance(v, str) else f"row {k + 1}" for k, v in enumerate(values)]
+    labels = tuple(map(str, labels or ()))
     if len(labels) != len(values) or len(set(labels)) < len(labels):
         raise DataError(f"{len(values)} contrasts need as many labels, all different")
     names = _Names(design)

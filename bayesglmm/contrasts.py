@@ -10,7 +10,7 @@ from .combinations import Combinations
 from .combinations import read as read_combinations
 from .errors import DataError
 from .grid import Grid, Setting
-from .quantities import LINEAR, Quantities, of_coefficients, ratio
+from .quantities import LINEAR, Quantities, of_coefficients, ratio, refuse_unknown
 
 if TYPE_CHECKING:
     from .derived import Derived
@@ -62,6 +62,7 @@ def contrasts(
     FormulaError, DataError
         For names, levels or shapes that do not fit, with those that do.
     """
+    refuse_unknown(contrasts, result, limits)
     design = result.model.design
     found = []
     if rows is not None:

@@ -13,7 +13,7 @@ from .columns import level_text
 from .crossing import Crossing, of_draws, of_estimate
 from .errors import DataError
 from .grid import Grid, Setting, Variable
-from .quantities import LINEAR, Drawn, Quantities, of_coefficients, ratio
+from .quantities import LINEAR, Drawn, Quantities, of_coefficients, ratio, refuse_unknown
 from .tables import Table
 from .wording import shown_levels
 
@@ -145,7 +145,7 @@ def effect_of(
     result: "Derived",
     of: str,
     *,
-    over: Any,
+    over: Any = None,
     levels: Sequence[Any] | None = None,
     step: float = 1.0,
     at: Setting | None = None,
@@ -181,6 +181,9 @@ def effect_of(
     DataError
         For predictors, levels or values that do not fit.
     """
+    refuse_unknown(effect_of, result, limits)
+    if over is None:
+        raise TypeError("effect_of() needs over=, the predictor along which the effect is shown")
     grid = Grid(result.model.design, functions)
     variable = grid.variable(of)
     along, values = _values(grid, over)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import wald
+from . import checks, wald
 from .axes import logarithmic
 from .errors import DataError
 from .posterior import Posterior, groups
@@ -258,6 +258,7 @@ def effects(
     *,
     level: float = 0.95,
     path: str | Path | None = None,
+    **unknown: Any,
 ) -> "Figure":
     """Caterpillar plot: conditional modes in ascending order with their intervals.
 
@@ -273,6 +274,7 @@ def effects(
     """
     from matplotlib.figure import Figure
 
+    checks.unknown_keywords("plot_effects", unknown, ("group", "level", "path"))
     known = {name: (levels, columns) for name, levels, columns in groups(fit.model.design)}
     if not known or fit.method == "glm":
         raise DataError("the fit has no random effects")

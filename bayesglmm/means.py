@@ -22,6 +22,7 @@ from .quantities import (
     Quantities,
     of_coefficients,
     ratio,
+    refuse_unknown,
     response,
 )
 
@@ -85,6 +86,7 @@ def means(
     from .likelihood_fit import Fit
     from .posterior import Posterior
 
+    refuse_unknown(means, result, limits)
     if scale not in SCALES:
         raise DataError(f"scale has to be 'link' or 'response', not {scale!r}")
     if exponentiate and (scale == "response" or not pairwise):

@@ -5,13 +5,14 @@ Of a fit they are estimates on a linear scale with their covariance; a scale on 
 method, while tests stay on the linear scale, as in SAS. Of a posterior they are draws.
 """
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import wald
+from . import checks, wald
 from .fits.degrees import hypothesis
 from .summary import summarize
 from .tables import Table
@@ -266,6 +267,21 @@ class Drawn:
 
 
 Quantities = Estimates | Drawn
+
+
+def refuse_unknown(function: Callable[..., Any], result: "Derived", limits: Iterable[str]) -> None:
+    """Refuse keywords among the ``**limits`` of a function that nothing takes.
+
+    Raises
+    ------
+    TypeError
+        With the name of the function and the close keyword.
+    """
+    from .posterior import Posterior
+
+    of_result = ("ci_prob", "ci_kind") if isinstance(result, Posterior) else ("level", "adjust")
+    own = [n for n, p in inspect.signature(function).parameters.items() if p.kind is p.KEYWORD_ONLY]
+    checks.unknown_keywords(function.__name__, limits, [*own, *of_result])
 
 
 def of_coefficients(

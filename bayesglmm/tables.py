@@ -3,9 +3,12 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from .errors import DataError
 
 if TYPE_CHECKING:
     import pandas
@@ -38,9 +41,21 @@ class Table:
         return len(self.rows)
 
     def take(self, rows: Iterable[str]) -> "Table":
-        """Return the table of the named rows, in the order given."""
+        """Return the table of the named rows, in the order given.
+
+        Raises
+        ------
+        DataError
+            For a name that no row has, with the close ones.
+        """
         position = {name: i for i, name in enumerate(self.rows)}
-        names = tuple(rows)
+        names = (rows,) if isinstance(rows, str) else tuple(rows)
+        for name in names:
+            if name not in position:
+                close = get_close_matches(str(name), self.rows, n=3)
+                hint = "did you mean" if close else "the rows are"
+                shown = ", ".join(map(repr, close or self.rows))
+                raise DataError(f"there is no row {name!r}; {hint} {shown}")
         index = np.array([position[name] for name in names], dtype=np.int64)
         columns = {name: values[index] for name, values in self.columns.items()}
         return Table(names, columns)

@@ -9,6 +9,7 @@ from scipy import stats
 
 import bayesglmm as bg
 from bayesglmm.combinations import read
+from bayesglmm.errors import DataError
 from bayesglmm.quantities import adjusted
 
 DEPRESSION = (
@@ -291,3 +292,25 @@ def test_limits_of_a_posterior_may_be_shortest():
     post = results.posterior(fit.model, fit.beta, fit.beta_covariance)
     frame = post.contrasts("treat", ci_prob=0.9, ci_kind="hdi").frame()
     assert {"hdi_5%", "hdi_95%", "P(>0)"} <= set(frame.columns)
+
+
+@pytest.mark.parametrize(
+    ("ask", "error", "words"),
+    [
+        (lambda f: f.confint(names=["Dayz"]), DataError, "'Dayz'; did you mean 'Days'"),
+        (lambda f: f.contrasts({}), DataError, "there is no contrast"),
+        (
+            lambda f: f.contrasts("Days", exponentiat=True),
+            TypeError,
+            r"contrasts\(\).*exponentiate",
+        ),
+        (lambda f: f.means("Days", pairwse=True), TypeError, r"means\(\).*'pairwise'"),
+        (lambda f: f.effect_of("Days", ovr="Days"), TypeError, r"effect_of\(\).*'over'"),
+        (lambda f: f.effect_of("Days"), TypeError, r"effect_of\(\) needs over"),
+        (lambda f: f.plot_effects(sort=True), TypeError, r"plot_effects\(\).*'sort'.*'group'"),
+    ],
+)
+def test_slips_are_answered_in_words(ask, error, words):
+    fit = bg.glmm("Reaction ~ Days + (1|Subject)", bg.load_dataset("sleepstudy")).fit("reml")
+    with pytest.raises(error, match=words):
+        ask(fit)
