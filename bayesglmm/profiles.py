@@ -18,6 +18,7 @@ from .wording import shown_levels
 if TYPE_CHECKING:
     from .likelihood_fit import Fit
 
+NEGLIGIBLE = 1e-3  # of an sd that is 0: its variance then changes no log-likelihood noticeably
 JACOBIAN_STEP = 1e-5  # of central differences in log sds and Fisher's z
 
 
@@ -141,9 +142,10 @@ class Rows:
         self.fit, self.model, self.names = fit, fit.model, fit.model.names
         rows, data, start, _, _ = fit.model.problem
         self.data, self.cov, self.start = data, data.prior.covariance, start
-        theta, matrix = fit.outcome.theta, fit.outcome.covariance
-        longest = mode.longest_steps(data, start)
         self.p, self.m = data.obs.X.shape[0], self.cov.row.size
+        matrix = fit.outcome.covariance
+        theta = self._near_zero(fit.outcome.theta)
+        longest = mode.longest_steps(data, start)
         kept = np.ones(theta.size, dtype=bool)
         self.objective: Any
         if fit.method == "glm":
@@ -163,6 +165,13 @@ class Rows:
         self.kept = kept
         self.theta, self.covariance = theta[kept], matrix[np.ix_(kept, kept)]
         self.longest = longest[kept]
+
+    def _near_zero(self, theta: np.ndarray) -> np.ndarray:
+        """Theta with log sds no farther down than NEGLIGIBLE, however far a search has gone."""
+        made = theta.copy()
+        sds = self.p + np.flatnonzero(self.cov.row == self.cov.col)
+        made[sds] = np.maximum(made[sds], math.log(NEGLIGIBLE * ZERO_SD * self.start.spread))
+        return made
 
     def chosen(self, names: Iterable[str] | None) -> tuple[str, ...]:
         """Names of rows, checked."""
@@ -308,4 +317,4 @@ def _same(x: float) -> float:
 
 
 def _exp(x: float) -> float:
-    return math.exp(x) if x < math.inf else math.inf
+    return math.inf if x == math.inf else math.exp(x)

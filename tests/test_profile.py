@@ -1,6 +1,7 @@
 """Profile likelihood: ends known in closed form, ends that do not exist, lme4's."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from bayesglmm.fits import mode, profile
 Z = 1.959963984540054
 CLOSED = 1e-6  # of a standard error
 STEPS = 1e-4
+DATA = Path(__file__).parent / "data"
 
 
 class Counted:
@@ -515,3 +517,26 @@ def test_curve_on_the_users_scale():
     np.testing.assert_allclose(np.interp([-Z, Z], found.zeta, found.value), ends, rtol=0.02)
     chords = np.diff(found.zeta) / np.diff(found.value)
     np.testing.assert_allclose(0.5 * (found.slope[1:] + found.slope[:-1]), chords, rtol=0.01)
+
+
+@pytest.mark.parametrize("method", ["ml", "reml"])
+def test_an_sd_that_a_linear_fit_estimates_as_zero(method):
+    """The search for it ends far below any sd that matters."""
+    frame = pd.read_csv(DATA / "dyestuff2.csv")
+    model = bg.glmm("Yield ~ 1 + (1|Batch)", frame)
+    found = model.fit(method).confint(method="profile").loc["sd(Intercept|Batch)"]
+    assert found.iloc[0] == 0.0 and 1.9 < found.iloc[1] < 2.6
+    if method == "ml":
+        assert abs(found.iloc[1] - 2.084) < 1e-3  # of lme4
+
+
+def test_an_sd_of_zero_of_counts_that_vary_less_than_poissons():
+    frame = pd.DataFrame({"g": np.repeat(np.arange(12), 8), "y": 5})
+    name = "sd(Intercept|g)"
+    tables = [
+        bg.glmm("y ~ 1 + (1|g)", frame, family).fit("laplace").confint(method="profile")
+        for family in ("poisson", "negative_binomial")
+    ]
+    poisson, binomial = (table.loc[name] for table in tables)
+    assert poisson.iloc[0] == binomial.iloc[0] == 0.0
+    assert abs(binomial.iloc[1] - poisson.iloc[1]) < 1e-4

@@ -364,8 +364,12 @@ def _interpolate(x: Sequence[float], y: Sequence[np.ndarray], at: float) -> np.n
 
 
 def _inverse_hermite(points: Sequence[_Point], zeta: float) -> float:
-    """Return z at zeta, by the polynomial through the two nearest points and their slopes."""
-    near = sorted(points, key=lambda point: abs(point.zeta - zeta))[:2]
+    """Return z at zeta, by the polynomial through the two nearest points and their slopes.
+
+    One of the points at least has a positive slope; those without, where all is flat, are left out.
+    """
+    rising = [point for point in points if point.slope > 0.0]
+    near = sorted(rising, key=lambda point: abs(point.zeta - zeta))[:2]
     a = near[0]
     straight = a.z + (zeta - a.zeta) / a.slope
     if len(near) == 1 or near[1].zeta == a.zeta:
