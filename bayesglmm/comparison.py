@@ -88,11 +88,24 @@ class Comparison:
 
     @cached_property
     def difference(self) -> np.ndarray:
-        """Estimate less that of the first result, in its sds; (rows, results), 0 in the first."""
+        """Estimate less that of the first result, in its sds; (rows, results), 0 in the first.
+
+        It is nan for a result under another link, whose numbers are on another scale.
+        """
         first = self.columns[0]
         with np.errstate(invalid="ignore", divide="ignore"):
-            made = [(c.estimate - first.estimate) / first.se for c in self.columns]
+            made = [
+                (c.estimate - first.estimate) / first.se
+                if self.same_link(c)
+                else np.full(len(self.rows), np.nan)
+                for c in self.columns
+            ]
         return np.stack(made, axis=1)
+
+    def same_link(self, column: Column) -> bool:
+        """Whether a result's linear predictor is on the scale of the first one's."""
+        links = [c.result.model.family.link for c in (self.columns[0], column)]
+        return str(links[0]) == str(links[1])
 
     @cached_property
     def flags(self) -> "tuple[Flag, ...]":
@@ -325,7 +338,7 @@ def _column(name: str, result: Result, rows: list[str], u: bool, level: float) -
 
 def _text(comparison: Comparison) -> str:
     first = comparison.columns[0]
-    model, posterior = first.result.model, isinstance(first.result, Posterior)
+    posterior = isinstance(first.result, Posterior)
     unit = "posterior sds" if posterior else f"standard errors of {first.name}"
     what = "mean (sd)" if posterior else "estimate (se)"
     legend = (
@@ -338,7 +351,7 @@ def _text(comparison: Comparison) -> str:
     more = len(shown["u"]) - MAX_EFFECTS
     shown["u"] = shown["u"][:MAX_EFFECTS]
     parts = [
-        f"{model.design.formula}   [{model.family.name}, {model.family.link} link]",
+        _heading(comparison),
         "\n".join(_state(column) for column in comparison.columns),
         textwrap.fill(legend, WIDTH),
         *_tables(comparison, {kind: index for kind, index in shown.items() if index}),
@@ -351,6 +364,25 @@ def _text(comparison: Comparison) -> str:
     for sentence, methods in said.items():
         parts.append(textwrap.fill(f"! {', '.join(methods)}: {sentence}", WIDTH, **HANGING))
     return "\n\n".join(parts)
+
+
+def _heading(comparison: Comparison) -> str:
+    """The model; where the results have several, that of each."""
+    models = {}
+    for column in comparison.columns:
+        model = column.result.model
+        text = f"{model.design.formula}   [{model.family.name}, {model.family.link} link]"
+        models[column.name] = text
+    if len(set(models.values())) == 1:
+        return next(iter(models.values()))
+    lines = [f"{name}: {text}" for name, text in models.items()]
+    others = [c.name for c in comparison.columns if not comparison.same_link(c)]
+    if others:
+        lines.append(
+            f"No differences of {', '.join(others)} from {comparison.columns[0].name}: "
+            "the links differ, and so do the scales of the numbers"
+        )
+    return "\n".join(lines)
 
 
 def _state(column: Column) -> str:

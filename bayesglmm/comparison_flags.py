@@ -185,7 +185,7 @@ def _named_in(sentence: str, comparison: "Comparison", fit: Fit) -> tuple[str, .
 def _zero_variance(comparison: "Comparison", column: "Column", rows: list[str]) -> Flag:
     first = comparison.columns[0]
     sentence = f"{_named(rows)} estimated as 0"
-    if isinstance(first.result, Posterior):
+    if isinstance(first.result, Posterior) and comparison.same_link(column):
         upper = first.upper[comparison.rows.index(rows[0])]
         sentence += (
             f": the most likely value, not a certain one; the {first.name} reaches to {upper:.2g}"
@@ -235,6 +235,8 @@ def _flat(comparison: "Comparison", column: "Column", fit: Fit) -> list[Flag]:
     """Coefficients of which the prior says more than the likelihood."""
     first = comparison.columns[0]
     if not isinstance(first.result, Posterior) or fit.outcome.unbounded:
+        return []
+    if not comparison.same_link(column):
         return []
     with np.errstate(invalid="ignore"):
         flat = column.se > FLAT * first.se

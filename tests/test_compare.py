@@ -362,3 +362,24 @@ def test_residuals_are_plotted_against_the_linear_predictor(fit, kind):
     shown = axes.lines[0].get_xydata()
     np.testing.assert_array_equal(shown[:, 0], fit.fitted("link"))
     np.testing.assert_array_equal(shown[:, 1], fit.residuals(kind))
+
+
+def test_each_model_is_named_where_they_differ_and_links_are_not_compared():
+    data = bg.load_dataset("cbpp")
+    formula = "incidence | trials(size) ~ factor(period) + (1 | herd)"
+    short = "incidence | trials(size) ~ 1 + (1 | herd)"
+    logit, probit, small = (
+        bg.glmm(f, data, family="binomial", link=link).fit()
+        for f, link in ((formula, "logit"), (formula, "probit"), (short, "logit"))
+    )
+    found = bg.compare(logit, probit, small, names=["one", "two", "three"])
+    text = str(found)
+    for name, of, link in (("one", formula, "logit"), ("two", formula, "probit")):
+        assert f"{name}: {of}   [binomial, {link} link]" in text
+    assert f"three: {short}   [binomial, logit link]" in text
+    assert "No differences of two from one" in text
+    assert np.all(np.isnan(found.difference[:, 1]))
+    assert np.isfinite(found.difference[0, 2])
+    assert not [f for f in found.flags if f.method == "two" and f.kind in ("difference", "agrees")]
+    assert "No differences" not in str(bg.compare(logit, small))
+    assert str(bg.compare(logit, logit)).startswith(f"{formula}   [binomial, logit link]")
