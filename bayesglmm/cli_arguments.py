@@ -101,15 +101,22 @@ def add_output(parser: argparse.ArgumentParser) -> None:
 
 
 def free(*paths: str | None, force: bool) -> None:
-    """Refuse to replace files, before anything is computed.
+    """Refuse files that could not be written, or replace others, before anything is computed.
 
     Raises
     ------
     FileExistsError
         For the first that exists, unless `force` is true.
+    OSError
+        For a folder, or a file in a folder that does not exist.
     """
+    from . import sealed
+
     for path in paths:
-        if path and Path(path).exists() and not force:
+        if not path:
+            continue
+        sealed.refuse_place(Path(path))
+        if Path(path).exists() and not force:
             raise FileExistsError(f"{path} exists; say --force to replace it")
 
 

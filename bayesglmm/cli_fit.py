@@ -206,6 +206,10 @@ def _check_files(arguments: argparse.Namespace) -> None:
         from . import exports
 
         exports.check(arguments.table)
+    if arguments.plot:
+        from . import fit_plots
+
+        fit_plots.check(arguments.plot)
 
 
 def _fit(made: "Model", method: str, arguments: argparse.Namespace) -> "Fit":

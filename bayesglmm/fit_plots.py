@@ -353,6 +353,22 @@ def residuals(fit: "Fit", kind: str = "pearson", *, path: str | Path | None = No
     return _saved(figure, path)
 
 
+def check(path: str | Path) -> None:
+    """Refuse a file whose kind no figure can be saved as.
+
+    Raises
+    ------
+    DataError
+        With the kinds that there are.
+    """
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    kinds = sorted(FigureCanvasBase.get_supported_filetypes())
+    suffix = Path(path).suffix
+    if suffix and suffix[1:].lower() not in kinds:
+        raise DataError(f"a plot is saved as .{', .'.join(kinds)}, not as {str(path)!r}")
+
+
 def _plain(axes: "Axes") -> None:
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)

@@ -70,9 +70,11 @@ def save(
     FileExistsError
         If there is such a file and ``force`` is false.
     OSError
-        If it cannot be written; what there was before is untouched.
+        If it cannot be written, as where the folder does not exist; what there was before is
+        untouched.
     """
     path = Path(path)
+    sealed.refuse_place(path)
     if path.exists() and not force:
         raise sealed.taken(path)
     with sealed.replacing(path, force) as temporary:

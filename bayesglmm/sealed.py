@@ -21,6 +21,20 @@ def taken(path: Path) -> FileExistsError:
     return FileExistsError(f"{path} exists; say force=True (--force) to replace it")
 
 
+def refuse_place(path: Path) -> None:
+    """Refuse a path where no file can be.
+
+    Raises
+    ------
+    OSError
+        If it is a folder, or its folder does not exist.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: name a file in it")
+    if not path.absolute().parent.is_dir():
+        raise FileNotFoundError(f"the folder {path.parent} of {path.name} does not exist")
+
+
 @contextmanager
 def replacing(path: Path, force: bool) -> Iterator[Path]:
     """Give a temporary name beside a path, and move it there once the block is done.

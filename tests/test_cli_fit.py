@@ -127,6 +127,29 @@ def test_compare_refuses_an_option_of_no_method(capsys):
     assert code == GOOD and "5 nodes" in out
 
 
+@pytest.mark.parametrize(
+    ("option", "name", "words"),
+    [
+        ("--save", "nowhere/fit.nc", "does not exist"),
+        ("--plot", "nowhere/fit.png", "does not exist"),
+        ("--table", "nowhere/fit.csv", "does not exist"),
+        ("--save", "", "is a folder"),
+        ("--plot", "fit.plot", "a plot is saved as"),
+    ],
+)
+def test_files_are_refused_before_the_fit(capsys, tmp_path, option, name, words):
+    code, out, err = run(capsys, *SLEEP, option, tmp_path / name)
+    assert (code, out) == (BAD_INPUT, "") and words in err and "bytes" not in err
+
+
+def test_a_fit_is_not_saved_where_no_file_can_be(tmp_path):
+    fit = sleep().fit()
+    with pytest.raises(FileNotFoundError, match=r"folder .*nowhere of fit.nc does not exist"):
+        fit.save(tmp_path / "nowhere" / "fit.nc")
+    with pytest.raises(IsADirectoryError, match="is a folder"):
+        fit.save(tmp_path, force=True)
+
+
 def test_compare_prints_and_saves_the_comparison(capsys, tmp_path):
     path, table, plot = (tmp_path / name for name in ("post.nc", "table.md", "forest.png"))
     files = ["--save", path, "--table", table, "--plot", plot]
