@@ -293,7 +293,9 @@ def test_fits_agree_with_another_implementation(name, method):
     # The reference stops its search for variances at a tolerance of 1e-5.
     np.testing.assert_allclose(sigma_of(found), known["G"], rtol=1e-4, atol=5e-6)
     assert -2.0 * found.loglik == pytest.approx(known["minus2_pseudo_loglik"], abs=1e-3)
-    assert found.converged and not found.warnings
+    assert found.converged
+    # A correct estimate may be an sd that has no Wald limits; nothing else is to be said.
+    assert all("Wald limits mean nothing" in line for line in found.warnings)
 
 
 # Digits as SAS prints them.
