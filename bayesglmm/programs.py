@@ -4,21 +4,19 @@ A program is what `chains.run` drives: `start` a chain's state, `advance` it, `a
 boundaries of warm-up. All of a chain's state is arrays, so that it can be kept and resumed.
 """
 
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import families
 from ._random import fill_normals_into
 from .adaptation import proposal as adaptation
+from .bound import Bound
 from .conditionals import centring, transport
 from .density import Map, logdensity, unwhiten
 from .prior_defaults import rescaled
 from .priors import Flat, Normal
 
 if TYPE_CHECKING:
-    from .families import Family
     from .model import Model
 
 FEW_GROUPS = 40  # up to here the centred moves end every sweep
@@ -27,30 +25,7 @@ DISPERSION = 2.0  # chains start this many posterior sds away, in each direction
 ATTEMPTS = 100  # starts tried, each nearer the centre than the last
 
 
-class _Bound:
-    """What is bound to a family by its name, so that it can be sent to another process."""
-
-    family: "Family | tuple[str, str]"
-
-    @cached_property
-    def rows(self) -> Any:
-        """Compiled row function of the family."""
-        if isinstance(self.family, tuple):
-            try:
-                return families.bind(families.get(*self.family))
-            except ValueError as error:
-                error.add_note("Define it in a module that the workers import as well.")
-                raise
-        return families.bind(self.family)
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = {k: v for k, v in self.__dict__.items() if k != "rows"}
-        family = self.family
-        named = family if isinstance(family, tuple) else (family.name, family.link)
-        return {**state, "family": named}
-
-
-class GibbsProgram(_Bound):
+class GibbsProgram(Bound):
     """Metropolis within Gibbs in transported coordinates, for one grouping factor."""
 
     stats = transport.STATS
@@ -200,7 +175,7 @@ def _stand_in(prior: Any) -> tuple[float, float, int]:
     return prior.mean, prior.scale**-2, 0
 
 
-class HamiltonianTarget(_Bound):
+class HamiltonianTarget(Bound):
     """The posterior in whitened coordinates, as HMC and NUTS see it."""
 
     logdensity = staticmethod(logdensity)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from . import checks, keeping
 from ._jit import ENABLED
 from .chains import Draws
 from .checkpoint import SECONDS, Checkpoint, Identity
+from .choice import choose
 from .conditionals import transport
 from .density import Map, logdensity
 from .errors import DataError
@@ -32,14 +33,6 @@ if TYPE_CHECKING:
     from .model import Model
 
 LARGEST_FITTED = 4000  # connected effects: beyond, a fit takes longer than it saves in warm-up
-SAMPLERS = ("auto", "gibbs", "nuts", "hmc")
-
-
-class Plan(NamedTuple):
-    """The sampler of a model, and why."""
-
-    sampler: str
-    reason: str
 
 
 def sample(
@@ -314,32 +307,6 @@ def _compile_ahead(sampler: str) -> None:
     if ENABLED:
         entry = transport.advance if sampler == "gibbs" else logdensity
         entry.compile_elsewhere()
-
-
-def choose(model: "Model", sampler: str = "auto") -> Plan:
-    """Pick the sampler of a model.
-
-    Raises
-    ------
-    DataError
-        For a sampler that does not exist, or that the model's structure rules out.
-    """
-    if sampler not in SAMPLERS:
-        raise DataError(f"sampler {sampler!r} does not exist; there are {', '.join(SAMPLERS)}")
-    factors = [f.name for f in model.design.factors]
-    if sampler == "gibbs" and len(factors) != 1:
-        what = "no grouping factor" if not factors else f"{len(factors)} grouping factors"
-        raise DataError(
-            f"sampler='gibbs' is for one grouping factor; this model has {what}. "
-            "Use sampler='nuts' or 'auto'."
-        )
-    if sampler != "auto":
-        return Plan(sampler, "asked for")
-    if len(factors) == 1:
-        return Plan("gibbs", f"one grouping factor ({factors[0]})")
-    if not factors:
-        return Plan("nuts", "no random effects")
-    return Plan("nuts", f"several grouping factors ({', '.join(factors)})")
 
 
 def start(model: "Model", sampler: str) -> tuple[Map, np.ndarray]:

@@ -77,13 +77,14 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         {"tools"},
     ),
     "meeting": (
-        {"model", "problem", "prior_defaults", "programs", "recipe"},
+        {"model", "problem", "prior_defaults", "bound", "programs", "recipe"},
         {"tools", "data", "statistics", "movement"},
     ),
     "results": (
         {
             "axes",
             "sampling",
+            "choice",
             "resumption",
             "checkpoint",
             "keeping",
