@@ -112,7 +112,7 @@ def run(cell: Cell, sampler: str, longest: int | None = None) -> Result | None:
         found,
         post.draws,
         int(np.sum(post.stats.get("divergent", 0))),
-        tuple(item.check for item in post.verdict.items if not item.ok),
+        tuple(f"{item.check} {item.value:.3g}" for item in post.verdict.items),
         time.process_time() - begun,
     )
 
