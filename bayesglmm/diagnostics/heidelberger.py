@@ -63,12 +63,9 @@ def heidelberger(series: np.ndarray, eps: float = EPS, level: float = LEVEL) -> 
     if not 0.0 < level < 1.0 or not eps > 0.0:
         raise ValueError(f"eps has to be positive and level in (0, 1); they are {eps} and {level}")
     rows, n = series.shape
-    nothing = [np.full(rows, np.nan) for _ in range(5)]
-    statistic, p, discarded, mean, half_width = nothing
+    statistic, p, discarded, mean, half_width = np.full((5, rows), np.nan)
     stationary = np.zeros(rows, dtype=bool)
-    if n < 2:
-        return Heidelberger(stationary, *nothing, stationary.copy())
-    density = spectrum.at_zero(series[:, math.ceil(n / 2) - 1 :]).density
+    density = spectrum.at_zero(series[:, max(0, math.ceil(n / 2) - 1) :]).density
     open_rows = np.flatnonzero(density > 0.0)
     for start in _starts(n):
         if not open_rows.size:
