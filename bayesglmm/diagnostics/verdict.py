@@ -22,6 +22,29 @@ MAX_STUCK = 100  # rejections in a row; well-mixing Metropolis chains stay below
 NameOf = Callable[[int], str]
 
 MORE_DRAWS = "sample longer (more warmup and more draws)"
+# What to do, by check. Draws that came from elsewhere were not made by a sampler of ours.
+REMEDIES = {
+    "number of non-finite draws": "the posterior may be improper: check the priors and the data "
+    "for separation",
+    "number of parameters that never moved": "the chains are stuck: try sampler='nuts', other "
+    "starting values or a tighter prior",
+    "R-hat": f"the chains disagree: {MORE_DRAWS}, or sampler='nuts'; look at its trace plot",
+    "bulk ESS": MORE_DRAWS,
+    "tail ESS": MORE_DRAWS,
+    "number of divergences": "raise target_accept to .95 or .99, then tighten the prior on the sds",
+    "share of draws at the largest tree depth": "raise max_treedepth, or warm up longer",
+    "E-BFMI": "the tails are not explored: tighten the priors on the sds",
+    "longest run of rejections": "the proposal misses a tail of the posterior: use sampler='nuts'",
+}
+ELSEWHERE = REMEDIES | {
+    "number of non-finite draws": "the posterior may be improper, or the sampler failed",
+    "number of parameters that never moved": "a constant is no parameter: leave it out; else the "
+    "chains are stuck",
+    "R-hat": f"the chains disagree: {MORE_DRAWS}, or change the sampler; look at its trace plot",
+    "number of divergences": "raise the target acceptance, or change the coordinates or the priors",
+    "E-BFMI": "the tails are not explored: change the coordinates or tighten the priors",
+    "longest run of rejections": "the proposal misses a tail of the posterior",
+}
 
 
 @dataclass(frozen=True)
@@ -68,10 +91,13 @@ class Verdict:
     ok : bool
     checks : tuple of Item
         All that was checked, passed or not.
+    notes : tuple of str
+        Sentences on what did not decide, but is worth knowing.
     """
 
     ok: bool
     checks: tuple[Item, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def items(self) -> tuple[Item, ...]:
@@ -81,15 +107,17 @@ class Verdict:
     def __str__(self) -> str:
         if self.ok:
             measured = "; ".join(_passed(item) for item in self.checks)
-            return f"Converged: {measured}."
-        lines = [f"NOT converged: {len(self.items)} of {len(self.checks)} checks failed."]
-        lines += [f"  - {item}." for item in self.items]
-        return "\n".join(lines)
+            lines = [f"Converged: {measured}."]
+        else:
+            lines = [f"NOT converged: {len(self.items)} of {len(self.checks)} checks failed."]
+            lines += [f"  - {item}." for item in self.items]
+        return "\n".join([*lines, *(f"  {note}." for note in self.notes)])
 
 
 def judge(
     parameters: Iterable[tuple[np.ndarray | Measured, NameOf]],
     stats: Mapping[str, np.ndarray] | None = None,
+    remedies: Mapping[str, str] = REMEDIES,
 ) -> Verdict:
     """Judge draws.
 
@@ -102,6 +130,8 @@ def judge(
     stats : mapping of array (chains, draws), optional
         Sampler statistics. Those known here are "divergent" and "max_depth" (0 or 1), "energy",
         and "stuck_run" (length so far of the current run of rejections).
+    remedies : mapping
+        What to do, by check.
 
     Returns
     -------
@@ -114,11 +144,13 @@ def judge(
         for draws, name in given
     ]
     groups = [(measured, name) for measured, name in groups if measured.r_hat.size]
-    checks = (*_mixing(groups, chains), *_movement(stats or {}))
+    checks = (*_mixing(groups, chains, remedies), *_movement(stats or {}, remedies))
     return Verdict(all(item.passed for item in checks), checks)
 
 
-def _mixing(groups: list[tuple[Measured, NameOf]], chains: int) -> Iterator[Item]:
+def _mixing(
+    groups: list[tuple[Measured, NameOf]], chains: int, remedies: Mapping[str, str]
+) -> Iterator[Item]:
     if not groups:
         return
     names = _Names([(measured.r_hat.size, name) for measured, name in groups])
@@ -127,58 +159,41 @@ def _mixing(groups: list[tuple[Measured, NameOf]], chains: int) -> Iterator[Item
     least = MIN_ESS_PER_CHAIN * chains
 
     if not finite.all():
-        yield _count(
-            "number of non-finite draws", names, ~finite,
-            "the posterior may be improper: check the priors and the data for separation",
-        )  # fmt: skip
+        yield _count("number of non-finite draws", names, ~finite, remedies)
     stuck = finite & ~moved
     if stuck.any():
-        yield _count(
-            "number of parameters that never moved", names, stuck,
-            "the chains are stuck: try sampler='nuts', other starting values or a tighter prior",
-        )  # fmt: skip
+        yield _count("number of parameters that never moved", names, stuck, remedies)
     # A constant column has no R-hat and is reported above; anything else without one has failed.
     r_hat = np.where(stuck, 1.0, np.where(np.isnan(r_hat), np.inf, r_hat))
-    yield _worst("R-hat", names, r_hat, MAX_R_HAT, r_hat >= MAX_R_HAT, "the chains disagree: "
-                 f"{MORE_DRAWS}, or sampler='nuts'; look at its trace plot")  # fmt: skip
+    yield _worst("R-hat", names, r_hat, MAX_R_HAT, r_hat >= MAX_R_HAT, remedies)
     for check, field in (("bulk ESS", "ess_bulk"), ("tail ESS", "ess_tail")):
         ess = getattr(whole, field)
         ess = np.where(np.isnan(ess), 0.0, ess)
-        yield _worst(check, names, ess, least, ess < least, MORE_DRAWS, smallest=True)
+        yield _worst(check, names, ess, least, ess < least, remedies, smallest=True)
 
 
-def _movement(stats: Mapping[str, np.ndarray]) -> Iterator[Item]:
+def _movement(stats: Mapping[str, np.ndarray], remedies: Mapping[str, str]) -> Iterator[Item]:
     if "divergent" in stats:
-        count = float(np.sum(stats["divergent"]))
-        yield Item(
-            "number of divergences", "", count, 0.0, count == 0.0,
-            "raise target_accept to .95 or .99, then tighten the prior on the sds",
-        )  # fmt: skip
+        check, count = "number of divergences", float(np.sum(stats["divergent"]))
+        yield Item(check, "", count, 0.0, count == 0.0, remedies[check])
     if "max_depth" in stats:
+        check = "share of draws at the largest tree depth"
         share = float(np.mean(stats["max_depth"])) if stats["max_depth"].size else 0.0
-        yield Item(
-            "share of draws at the largest tree depth", "", share, MAX_DEPTH_SHARE,
-            share <= MAX_DEPTH_SHARE, "raise max_treedepth, or warm up longer",
-        )  # fmt: skip
+        passed = share <= MAX_DEPTH_SHARE
+        yield Item(check, "", share, MAX_DEPTH_SHARE, passed, remedies[check])
     if "energy" in stats:
         fraction = ebfmi(stats["energy"])
         fraction = np.where(np.isnan(fraction), 0.0, fraction)
-        chain = int(np.argmin(fraction))
         low = fraction < MIN_EBFMI
-        yield Item(
-            "E-BFMI", f"chain {chain + 1}", float(fraction[chain]), MIN_EBFMI,
-            not low.any(), "the tails are not explored: tighten the priors on the sds",
-            max(0, int(low.sum()) - 1),
-        )  # fmt: skip
+        yield _worst("E-BFMI", _chain, fraction, MIN_EBFMI, low, remedies, smallest=True)
     if "stuck_run" in stats:
         runs = np.max(stats["stuck_run"], axis=1, initial=0.0)
-        chain = int(np.argmax(runs))
-        long = runs > MAX_STUCK
-        yield Item(
-            "longest run of rejections", f"chain {chain + 1}", float(runs[chain]), MAX_STUCK,
-            not long.any(), "the proposal misses a tail of the posterior: use sampler='nuts'",
-            max(0, int(long.sum()) - 1),
-        )  # fmt: skip
+        check = "longest run of rejections"
+        yield _worst(check, _chain, runs, MAX_STUCK, runs > MAX_STUCK, remedies)
+
+
+def _chain(number: int) -> str:
+    return f"chain {number + 1}"
 
 
 class _Names:
@@ -195,24 +210,25 @@ class _Names:
         raise IndexError(column)
 
 
-def _count(check: str, names: _Names, failing: np.ndarray, remedy: str) -> Item:
+def _count(check: str, names: NameOf, failing: np.ndarray, remedies: Mapping[str, str]) -> Item:
     count = int(failing.sum())
-    return Item(check, names(int(failing.argmax())), count, 0.0, False, remedy, count - 1)
+    return Item(check, names(int(failing.argmax())), count, 0.0, False, remedies[check], count - 1)
 
 
 def _worst(
     check: str,
-    names: _Names,
+    names: NameOf,
     values: np.ndarray,
     threshold: float,
     failing: np.ndarray,
-    remedy: str,
+    remedies: Mapping[str, str],
     smallest: bool = False,
 ) -> Item:
     place = int(values.argmin() if smallest else values.argmax())
     count = int(failing.sum())
+    others = max(0, count - 1)
     value = float(values[place])
-    return Item(check, names(place), value, threshold, count == 0, remedy, max(0, count - 1))
+    return Item(check, names(place), value, threshold, count == 0, remedies[check], others)
 
 
 def _passed(item: Item) -> str:
