@@ -3,11 +3,12 @@
 from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import DataError
+from .priors import Flat, Normal
 
 if TYPE_CHECKING:
     from .model import Model
 
-SAMPLERS = ("auto", "gibbs", "nuts", "hmc")
+SAMPLERS = ("auto", "gibbs", "collapsed", "nuts", "hmc")
 
 
 class Plan(NamedTuple):
@@ -34,6 +35,13 @@ def choose(model: "Model", sampler: str = "auto") -> Plan:
             f"sampler='gibbs' is for one grouping factor; this model has {what}. "
             "Use sampler='nuts' or 'auto'."
         )
+    if sampler == "collapsed":
+        why = _not_collapsed(model)
+        if why:
+            raise DataError(
+                f"sampler='collapsed' is for Gaussian models with identity link and Normal or flat "
+                f"priors of the coefficients; {why}. Use sampler='nuts' or 'auto'."
+            )
     if sampler != "auto":
         return Plan(sampler, "asked for")
     if len(factors) == 1:
@@ -41,3 +49,14 @@ def choose(model: "Model", sampler: str = "auto") -> Plan:
     if not factors:
         return Plan("nuts", "no random effects")
     return Plan("nuts", f"several grouping factors ({', '.join(factors)})")
+
+
+def _not_collapsed(model: "Model") -> str:
+    """Why coefficients and effects cannot be integrated out; empty if they can."""
+    family = model.family
+    if not (family.name in ("gaussian", "gaussian_se") and family.link == "identity"):
+        return f"this one is {family.name} with link {family.link}"
+    for name, prior in zip(model.design.columns, model.priors.beta, strict=True):
+        if not isinstance(prior, Flat | Normal):
+            return f"that of {name} is {prior}"
+    return ""

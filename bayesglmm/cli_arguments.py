@@ -85,7 +85,9 @@ def add_sampler(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--warmup", type=int, default=1000)
     group.add_argument("--thin", type=int, default=1, help="iterations per draw kept")
     group.add_argument("--jobs", type=int, help="threads; the draws do not depend on it")
-    group.add_argument("--sampler", choices=["auto", "gibbs", "nuts", "hmc"], default="auto")
+    group.add_argument(
+        "--sampler", choices=["auto", "gibbs", "collapsed", "nuts", "hmc"], default="auto"
+    )
     group.add_argument("--target-accept", type=float, default=0.8)
     group.add_argument("--max-treedepth", type=int, default=10)
 

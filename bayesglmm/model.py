@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .density import Data
     from .families import Family
     from .fits.mode import Start
+    from .predictive import Predictive
 
 
 # Known without asking the registry.
@@ -223,7 +224,7 @@ class Model:
             Chains that run at once; the number of cores if not given. Does not change the draws.
         seed : int, optional
             The same seed gives the same draws.
-        sampler : {"auto", "gibbs", "nuts", "hmc"}
+        sampler : {"auto", "gibbs", "collapsed", "nuts", "hmc"}
         thin : int
             Iterations for each draw kept.
         init : dict, optional
@@ -296,6 +297,29 @@ class Model:
         from .fitting import fit
 
         return fit(self, method, **options)
+
+    def prior_predictive(self, draws: int = 1000, seed: int | None = None) -> "Predictive":
+        """Draw parameters from their priors, and responses of the data's rows given them.
+
+        Parameters
+        ----------
+        draws : int
+        seed : int, optional
+            The same seed gives the same draws.
+
+        Returns
+        -------
+        Predictive
+            With `draws`, `check`, `plot`, and `data` for ArviZ.
+
+        Raises
+        ------
+        PriorError
+            For a flat prior, which is no distribution.
+        """
+        from .predictive import prior_predictive
+
+        return prior_predictive(self, draws, seed)
 
     def describe(self) -> dict[str, list[str]]:
         """Lines of text by heading: what was read, and the priors in full."""

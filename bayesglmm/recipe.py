@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .collapsed_program import CollapsedProgram
 from .density import Map
 from .programs import GibbsProgram, HamiltonianTarget
 from .samplers.hamiltonian import HamiltonianProgram
@@ -23,7 +24,7 @@ class Recipe:
 
     Attributes
     ----------
-    sampler : {"gibbs", "nuts", "hmc"}
+    sampler : {"gibbs", "collapsed", "nuts", "hmc"}
     warmup : int
     target_accept, max_treedepth : float, int
         Of NUTS and HMC.
@@ -61,6 +62,8 @@ class Recipe:
         map = Map(**self.map)
         if self.sampler == "gibbs":
             return GibbsProgram(model, map, self.covariance, self.warmup, self.init)
+        if self.sampler == "collapsed":
+            return CollapsedProgram(model, map.center, self.covariance, self.warmup, self.init)
         made: Any = HamiltonianProgram(
             self.sampler,
             HamiltonianTarget(model, map, self.init),

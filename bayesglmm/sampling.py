@@ -18,7 +18,8 @@ from ._jit import ENABLED
 from .chains import Draws
 from .checkpoint import SECONDS, Checkpoint, Identity
 from .choice import choose
-from .conditionals import transport
+from .collapsed_program import start as collapsed_start
+from .conditionals import collapsed, transport
 from .density import Map, logdensity
 from .errors import DataError
 from .fits import aghq
@@ -305,12 +306,14 @@ def _now() -> str:
 def _compile_ahead(sampler: str) -> None:
     """The first time ever, half of the work is compiled in a second process, the fit in this."""
     if ENABLED:
-        entry = transport.advance if sampler == "gibbs" else logdensity
-        entry.compile_elsewhere()
+        entries = {"gibbs": transport.advance, "collapsed": collapsed.advance}
+        entries.get(sampler, logdensity).compile_elsewhere()
 
 
 def start(model: "Model", sampler: str) -> tuple[Map, np.ndarray]:
     """Coordinates about the fit, and the covariance of theta there."""
+    if sampler == "collapsed":
+        return collapsed_start(model)
     rows, data, first, _, _ = model.problem
     if most_connected(data) > LARGEST_FITTED:
         map = unfitted(rows, data, first)

@@ -77,7 +77,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         {"tools"},
     ),
     "meeting": (
-        {"model", "problem", "prior_defaults", "bound", "programs", "recipe"},
+        {"model", "problem", "prior_defaults", "bound", "programs", "collapsed_program", "recipe"},
         {"tools", "data", "statistics", "movement"},
     ),
     "results": (
@@ -109,6 +109,10 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "effect_curve",
             "crossing",
             "averages",
+            "new_rows",
+            "prediction",
+            "prior_draws",
+            "predictive",
             "marginal",
             "identified",
             "likelihood_ratio",
@@ -127,8 +131,12 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
 }
 LAYER = {module: layer for layer, (modules, _) in LAYERS.items() for module in modules}
 
-# The one call that goes up: `model.sample()` hands the model over to what makes a posterior of it.
-UPWARD = {("model", "bayesglmm.sampling.sample"), ("model", "bayesglmm.fitting.fit")}
+# The calls that go up: a model hands itself over to what makes a posterior, a fit or draws of it.
+UPWARD = {
+    ("model", "bayesglmm.sampling.sample"),
+    ("model", "bayesglmm.fitting.fit"),
+    ("model", "bayesglmm.predictive.prior_predictive"),
+}
 
 # Libraries that only some modules may import, at top level or inside a function.
 CONFINED = {

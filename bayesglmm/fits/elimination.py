@@ -122,7 +122,7 @@ def factorize(pattern, L, A, out):
         Half the log determinant of I + L'AL; nan if H is not positive definite.
     """
     q, b = pattern.own[0], A.border.shape[0]
-    _scale_rest(pattern, L, A, out)
+    scale_rest(pattern, L, A, out)
     for k in range(b):
         for l in range(b):
             out.border[k, l] = A.border[k, l]
@@ -197,7 +197,7 @@ def factorize(pattern, L, A, out):
             return math.nan
         if b > 0:
             first, last = pattern.component[s], pattern.component[s + 1]
-            _border_of_square(square, out.rest_border[first:last], out.border)
+            border_of_square(square, out.rest_border[first:last], out.border)
     return value
 
 
@@ -209,7 +209,7 @@ def square_of(pattern, rest, s):
 
 
 @kernel
-def _scale_rest(pattern, L, A, out):
+def scale_rest(pattern, L, A, out):
     """Rest by rest = I + L'AL and rest by border = L'A."""
     R, b = pattern.base.size, A.border.shape[0]
     for s in range(pattern.component.size - 1):
@@ -269,7 +269,7 @@ def _between(L, A, spare, out):
 
 
 @kernel
-def _border_of_square(square, rows, border):
+def border_of_square(square, rows, border):
     """Rows = C^-1 rows, border -= rows' rows."""
     b = border.shape[0]
     for i in range(square.shape[0]):

@@ -1,0 +1,179 @@
+"""The collapsed sampler of Gaussian models as a program: its start, its chains, its adaptation."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ._random import fill_normals_into
+from .adaptation import proposal as adaptation
+from .conditionals import collapsed
+from .conditionals.collapsed_sums import collect
+from .density import Map, identity_map
+from .fits.optimizer import curvature, invert, maximize
+
+if TYPE_CHECKING:
+    from .model import Model
+
+DISPERSION = 2.0  # chains start this many posterior sds away, in each direction
+ATTEMPTS = 100  # starts tried, each nearer the centre than the last
+STEP = 1e-4  # of differences of the log density: its logarithms of sds have no other scale
+WIDE_STEP = 0.1  # of differences for the curvature, in standard errors: what a chain sees of it
+LONGEST = 2.0  # logs of sds change by this much in one step of the search at most
+WIDEST = 1.5  # sd of the first proposal in a direction that the data say nothing of
+
+
+class CollapsedProgram:
+    """Independence sampling of covariances and sigma, then exact draws of beta and u."""
+
+    stats = collapsed.STATS
+
+    def __init__(
+        self,
+        model: "Model",
+        center: np.ndarray,
+        covariance: np.ndarray,
+        warmup: int,
+        init: np.ndarray | None = None,
+    ) -> None:
+        data = model.problem.data
+        self.warmup, self.init = warmup, init
+        self.sums, self.pattern = collect(data)
+        self.prior = data.prior
+        self.p, self.dim = self.sums.start.size, center.size
+        self.effects = int(sum(data.levels[f] for f in data.factor))
+        self.center = center[self.p :]
+        self.covariance = covariance[self.p :, self.p :]
+        m = data.prior.covariance.row.size
+        d = self.center.size
+        self.edges = adaptation.blocks(d, 0) if d > 0 else []
+        self.walks = adaptation.walks(np.sqrt(np.diag(self.covariance))[:m])
+        self.rounds = 1
+
+    def start(self, random_state: np.ndarray, chain: int) -> dict[str, np.ndarray]:
+        """State of a new chain, dispersed about the mode."""
+        scale = adaptation.triangle(adaptation.INFLATE * self.covariance)
+        random = random_state.copy()
+        points = np.tile(self.center, (ATTEMPTS, 1))
+        w, away = np.empty(self.center.size), DISPERSION
+        for point in points:
+            fill_normals_into(random, w)
+            point += scale @ (away * w)
+            away *= 0.8
+        if self.init is not None:
+            points[:] = self.init[self.p :]
+        finite = np.flatnonzero(np.isfinite(self.values(points)))
+        if not finite.size:
+            raise FloatingPointError(
+                f"chain {chain}: the log density is not finite at any of {ATTEMPTS} starts"
+            )
+        state = collapsed.new_state(random, points[finite[0]])._asdict()
+        proposal = collapsed.new_proposal(self.center, scale, self.edges, self.walks)
+        state.update({f"proposal_{k}": v for k, v in proposal._asdict().items()})
+        state["history"] = np.zeros((0, self.center.size))
+        return state
+
+    def values(self, points: np.ndarray) -> np.ndarray:
+        """Log densities of (psi, log sigma) at points (k, d)."""
+        out = np.empty(len(points))
+        points = np.ascontiguousarray(points, dtype=np.float64)
+        collapsed.values(self.sums, self.pattern, self.prior, points, out)
+        return out
+
+    def boundaries(self, warmup: int) -> list[int]:
+        """Iterations of warm-up at which `adapt` is called."""
+        return adaptation.boundaries(warmup)
+
+    def advance(
+        self,
+        state: dict[str, np.ndarray],
+        n: int,
+        theta: np.ndarray,
+        u: np.ndarray,
+        stats: np.ndarray,
+        iteration: int,
+    ) -> None:
+        """Run n iterations and write them into the first n rows of the outputs."""
+        collapsed.advance(
+            self.sums,
+            self.pattern,
+            self.prior,
+            collapsed.Proposal(**{k: state[f"proposal_{k}"] for k in collapsed.Proposal._fields}),
+            collapsed.State(**{k: state[k] for k in collapsed.State._fields}),
+            self.rounds,
+            theta[:n],
+            u[:n],
+            stats[:n],
+        )
+        if iteration < self.warmup:
+            state["history"] = np.concatenate([state["history"], theta[:n, self.p :]])
+
+    def adapt(self, state: dict[str, np.ndarray], iteration: int) -> None:
+        """Renew the proposal from the chain's own draws; at the end of warm-up it is frozen."""
+        last = iteration == self.warmup
+        if not self.center.size:
+            return
+        center, covariance = adaptation.moments(state["history"], self.center, self.covariance)
+        state["proposal_center"][:] = center
+        state["proposal_scale"][:] = adaptation.triangle(covariance)
+        kind, tuning = state["proposal_block"][:, 2], state["proposal_tuning"]
+        for block in range(len(kind)):
+            rate = tuning[block, 1] / max(tuning[block, 2], 1.0)
+            if kind[block] == collapsed.WALK:
+                tuning[block, 0] = adaptation.tune_step(tuning[block, 0], rate)
+                # A better centre may have been found since: try again, but not blindly at the end.
+                if block < len(self.edges) and not last:
+                    kind[block] = collapsed.INDEPENDENCE
+            elif rate < adaptation.POOR:
+                kind[block] = collapsed.WALK
+        tuning[:, 1:] = 0.0
+        state["flag"][collapsed.STATUS] = collapsed.MOVED
+        if last:
+            state["history"] = np.zeros((0, self.center.size))
+
+    def summary(self, stats: np.ndarray) -> str:
+        """Few words for the progress line."""
+        return f"accept {stats[:, 0].mean():.2f}" if stats.size else ""
+
+
+def start(model: "Model") -> tuple[Map, np.ndarray]:
+    """The mode of the collapsed posterior as the centre of a map, and a covariance there.
+
+    Beta is that of least squares: nothing depends on it.
+    """
+    data = model.problem.data
+    p, m = data.obs.X.shape[0], data.prior.covariance.row.size
+    d = m + data.prior.phi.shape[0]
+    none = CollapsedProgram(model, np.zeros(p + d), np.eye(p + d), 0)
+    diagonal = data.prior.covariance.row == data.prior.covariance.col
+    spread = model.problem.start.spread
+    if d > m:
+        # Half of the variance is the effects'.
+        square = none.sums.fixed[p, p] / max(float(none.sums.size[0]), 1.0)
+        spread = np.sqrt(max(0.5 * square, 1e-12 * spread**2))
+    x = np.zeros(d)
+    x[:m][diagonal] = np.log(spread)
+    x[m:] = np.log(spread)
+    inverse = np.diag(np.concatenate([np.full(m, 0.5), np.full(d - m, 0.1)]))
+
+    def objective(t: np.ndarray) -> tuple[float, np.ndarray]:
+        moves = STEP * np.eye(d)
+        found = none.values(np.concatenate([[t], t + moves, t - moves]))
+        found[~np.isfinite(found)] = np.nan  # a step to here is rejected
+        return float(found[0]), (found[1 : d + 1] - found[d + 1 :]) / (2.0 * STEP)
+
+    center, covariance = np.zeros(p + d), np.eye(p + d)
+    center[:p] = none.sums.start
+    if d > 0:
+        best = maximize(objective, x, inverse, np.full(d, LONGEST))
+        steps = WIDE_STEP * np.clip(np.sqrt(np.diag(best.inverse)), 1e-4, WIDEST)
+        hessian = curvature(objective, best.x, steps)
+        found, _ = invert(np.where(np.isfinite(hessian), hessian, np.eye(d)), smallest=1e-3)
+        center[p:] = best.x
+        covariance[p:, p:] = _narrowed(found)
+    return identity_map(p + d, 0)._replace(center=center), covariance
+
+
+def _narrowed(covariance: np.ndarray) -> np.ndarray:
+    """A covariance with no sd above WIDEST."""
+    shrink = np.minimum(1.0, WIDEST / np.sqrt(np.diag(covariance)))
+    return covariance * np.outer(shrink, shrink)

@@ -1,0 +1,543 @@
+"""Gaussian response with identity link: beta and the effects u integrated out, then drawn exactly.
+
+With lambda = L / sigma, V = W^-1 + Z lambda lambda' Z' and beta ~ N(m, P_0^-1), flat where the
+precision is 0, the density of the rest t = (psi, log sigma) is, up to a constant,
+
+    log p(t) - n log sigma - log|I + lambda'Z'WZ lambda| / 2 - log|P| / 2
+             - (y'V^-1 y / sigma^2 + m'P_0 m - r'P^-1 r) / 2,
+
+    P = X'V^-1 X / sigma^2 + P_0,    r = X'V^-1 y / sigma^2 + P_0 m,
+
+with n the sum of the weights (Lindley and Smith 1972; conditioned by Woodbury's identity, as in
+`fits.elimination`). Blocks of t move by independence proposals, multivariate t, or a random walk.
+Then beta ~ N(P^-1 r, P^-1), the rest effects given beta, and level by level u_i given both, with
+
+    T = lambda C^-T,  C C' = I + lambda'A lambda:   u_i = sigma T (T's_i + z),   z ~ N(0, I),
+
+s_i = Z_i'W_i (y - X beta - what the rest effects say) / sigma. Everything comes from the cross
+products of `collapsed_sums`, so the cost does not depend on the number of rows.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from .. import _blocked, covariance
+from .._jit import ENABLED, bare, entry, kernel, simd, typeof, types
+from .._linalg import add, cholesky, copy, dot, solve_lower, solve_upper
+from .._random import exponential, fill_normals, normal, uniform
+from .._simd import log
+from ..density import empty_data
+from ..fits.elimination import border_of_square, scale_rest, square_of
+from ..fits.pattern import Parts
+from ..fits.products import start_of
+from ..fits.system import PATTERN_TYPE
+from ..prior_density import dispersion_logpdf
+from .collapsed_sums import empty
+
+T_DF = 8.0  # degrees of freedom of the proposal of t: tails above the posterior's
+INDEPENDENCE, WALK = 0, 1
+MOVED, READY = 0, 1  # State.flag[STATUS]: w does not belong to the proposal yet
+STATUS, RUN = 0, 1  # of State.flag; RUN counts iterations without an acceptance
+STATS = ("accept", "stuck_run", "logdensity")
+LEVELS = 256  # drawn at once: what is between their draws stays in the first-level cache
+SMALL = 24  # rows of a square up to which plain loops factorize it faster than tiles
+
+
+class Proposal(NamedTuple):
+    """Proposal of t = center + scale w."""
+
+    center: np.ndarray  # (d,)
+    scale: np.ndarray  # (d, d) lower triangular
+    block: np.ndarray  # (blocks, 3) int64: range of w that each block moves; INDEPENDENCE or WALK
+    tuning: np.ndarray  # (blocks, 3) step of a walk; accepted and proposed since last set to 0
+
+
+class State(NamedTuple):
+    """A chain. Beta and u are drawn anew in every iteration, so they are no part of it."""
+
+    random: np.ndarray  # (2,) uint64
+    flag: np.ndarray  # (2,) int64: STATUS, RUN of rejections
+    t: np.ndarray  # (d,) psi, then log sigma
+    w: np.ndarray  # (d,)
+
+
+class Side(NamedTuple):
+    """What an evaluation of the density leaves for the draw of beta and u."""
+
+    lam: np.ndarray  # (Q, Q) in the order of the pattern
+    T: np.ndarray  # (q, q, C)
+    factor: Parts  # of the rest, and its border columns
+    P: np.ndarray  # (p, p) Cholesky factor
+    r: np.ndarray  # (p,) C^-1 r
+    sigma: np.ndarray  # (1,)
+
+
+class Work(NamedTuple):
+    """Arrays that an evaluation goes through."""
+
+    L: np.ndarray  # (Q, Q)
+    spare: np.ndarray  # (q, C)
+    H: np.ndarray  # (q, q, C)
+    K: np.ndarray  # (q, q, C)
+    mixed: np.ndarray  # (b, q, C or 0)
+    M: np.ndarray  # (b, b)
+    left: Parts  # of the rest, the levels eliminated
+
+
+def new_state(random: np.ndarray, t: np.ndarray) -> State:
+    """A chain at t."""
+    return State(random, np.array([MOVED, 0]), np.array(t, dtype=np.float64), np.zeros(t.size))
+
+
+def new_proposal(
+    center: np.ndarray,
+    scale: np.ndarray,
+    edges: list[tuple[int, int]],
+    walks: list[tuple[int, int]],
+) -> Proposal:
+    """Independence proposals of blocks of t, then random walks of others."""
+    blocks = [(*edge, INDEPENDENCE) for edge in edges] + [(*edge, WALK) for edge in walks]
+    return Proposal(
+        np.array(center, dtype=np.float64),
+        np.array(scale, dtype=np.float64, order="C"),
+        np.array(blocks, dtype=np.int64).reshape(-1, 3),
+        np.array([(1.0, 0.0, 0.0)] * len(blocks)).reshape(-1, 3),
+    )
+
+
+@kernel
+def new_side(sums, pattern):
+    """Zeros of the shapes of a model."""
+    q, C, R, b = sums.own.shape[0], sums.count.size, sums.rest_border.shape[0], sums.start.size + 1
+    Q = pattern.z_order.size
+    return Side(
+        np.zeros((Q, Q)),
+        np.zeros((q, q, C)),
+        _rest_parts(sums.rest.size, R, b),
+        np.zeros((b - 1, b - 1)),
+        np.zeros(b - 1),
+        np.ones(1),
+    )
+
+
+@kernel
+def new_work(sums, pattern):
+    """Zeros of the shapes of a model."""
+    q, C, R, b = sums.own.shape[0], sums.count.size, sums.rest_border.shape[0], sums.start.size + 1
+    Q = pattern.z_order.size
+    return Work(
+        np.zeros((Q, Q)),
+        np.zeros((q, C)),
+        np.zeros((q, q, C)),
+        np.zeros((q, q, C)),
+        np.zeros((b, q, 0 if sums.pairs.shape[0] > 0 else C)),
+        np.zeros((b, b)),
+        _rest_parts(sums.rest.size, R, b),
+    )
+
+
+@kernel
+def _rest_parts(size, R, b):
+    return Parts(
+        np.zeros((0, 0, 0)),
+        np.zeros((0, 0)),
+        np.zeros(size),
+        np.zeros((0, 0, 0)),
+        np.zeros((R, b)),
+        np.zeros((b, b)),
+    )
+
+
+@simd
+def _logs(x, out):
+    for i in range(out.size):
+        out[i] = log(x[i])
+
+
+@simd
+def _inverse_roots(x):
+    for i in range(x.size):
+        x[i] = 1.0 / math.sqrt(x[i])
+
+
+@bare
+def _condition(sums, lam, work, T):
+    """T and K = T T' of each class; returns the log determinants of C, summed over levels."""
+    q, spare, H, K = T.shape[0], work.spare, work.H, work.K
+    value = 0.0
+    for l in range(q):
+        for k in range(q):
+            out = spare[k]
+            for c in range(out.size):
+                out[c] = 0.0
+            for m in range(l, q):
+                if lam[m, l] != 0.0:
+                    add(out, sums.own[k, m], lam[m, l])
+        for k in range(l, q):
+            out = H[k, l]
+            for c in range(out.size):
+                out[c] = 1.0 if k == l else 0.0
+            for m in range(k, q):
+                if lam[m, k] != 0.0:
+                    add(out, spare[m], lam[m, k])
+    for k in range(q):
+        pivot = H[k, k]
+        for l in range(k):
+            out, scale = H[k, l], H[l, l]
+            for m in range(l):
+                x, y = H[k, m], H[l, m]
+                for c in range(out.size):
+                    out[c] -= x[c] * y[c]
+            for c in range(out.size):
+                out[c] *= scale[c]
+            for c in range(out.size):
+                pivot[c] -= out[c] * out[c]
+        _logs(pivot, spare[0])
+        value += 0.5 * dot(sums.count, spare[0])
+        _inverse_roots(pivot)  # the diagonal of C, inverted
+    for i in range(q):
+        for j in range(q):
+            out, scale = T[i, j], H[j, j]
+            for c in range(out.size):
+                out[c] = lam[i, j]
+            for m in range(j):
+                x, y = T[i, m], H[j, m]
+                for c in range(out.size):
+                    out[c] -= x[c] * y[c]
+            for c in range(out.size):
+                out[c] *= scale[c]
+    for k in range(q):
+        for l in range(k + 1):
+            out = K[k, l]
+            for c in range(out.size):
+                out[c] = 0.0
+            for j in range(q):
+                x, y = T[k, j], T[l, j]
+                for c in range(out.size):
+                    out[c] += x[c] * y[c]
+            if l < k:
+                copy(K[l, k], out)
+    return value
+
+
+@bare
+def _border(sums, work, T):
+    """M = [X y]'W[X y] less what the levels explain of it, lower triangle."""
+    M, q, b, C = work.M, T.shape[0], work.M.shape[0], sums.count.size
+    for i in range(b):
+        for j in range(i + 1):
+            M[i, j] = sums.fixed[i, j]
+    for c in range(sums.pairs.shape[0]):
+        place = 0
+        for k in range(q):
+            for l in range(k + 1):
+                factor, own, e = work.K[k, l, c], sums.pairs[c, place], 0
+                for i in range(b):
+                    for j in range(i + 1):
+                        M[i, j] -= factor * own[e]
+                        e += 1
+                place += 1
+    if sums.pairs.shape[0] > 0:
+        return
+    for i in range(b):
+        for k in range(q):
+            out = work.mixed[i, k]
+            for c in range(C):
+                out[c] = 0.0
+            for m in range(q):
+                x, y = T[m, k], sums.border[i, m]
+                for c in range(C):
+                    out[c] += x[c] * y[c]
+        for j in range(i + 1):
+            for k in range(q):
+                M[i, j] -= dot(work.mixed[i, k], work.mixed[j, k])
+
+
+@kernel
+def _eliminate(sums, pattern, side, work):
+    """Factorize the rest, the levels eliminated; M loses what the rest explains."""
+    left, factor, M = work.left, side.factor, work.M
+    q, b = side.T.shape[0], M.shape[0]
+    copy(left.rest, sums.rest)
+    for a in range(sums.rest_border.shape[0]):
+        copy(left.rest_border[a], sums.rest_border[a])
+    moved = np.empty(q)
+    for c in range(sums.count.size):
+        first, last = sums.cell[c], sums.cell[c + 1]
+        for a in range(first, last):
+            own, place = sums.cells[a], sums.column[a]
+            for k in range(q):
+                moved[k] = 0.0
+                for l in range(q):
+                    moved[k] += work.K[k, l, c] * own[l]
+            row, target = pattern.base[place], left.rest_border[place]
+            for d in range(first, a + 1):
+                total = 0.0
+                for k in range(q):
+                    total += moved[k] * sums.cells[d, k]
+                left.rest[row + sums.column[d]] -= sums.count[c] * total
+            for i in range(b):
+                for k in range(q):
+                    target[i] -= moved[k] * sums.total[c, i, k]
+    scale_rest(pattern, side.lam, left, factor)
+    value = 0.0
+    for i in range(b):
+        for j in range(b):
+            factor.border[i, j] = M[i, j]
+    for s in range(pattern.component.size - 1):
+        square = square_of(pattern, factor.rest, s)
+        if square.shape[0] <= SMALL:
+            if not cholesky(square):
+                return math.nan
+            for i in range(square.shape[0]):
+                value += math.log(square[i, i])
+        else:
+            value += _blocked.cholesky(square)
+        low, high = pattern.component[s], pattern.component[s + 1]
+        border_of_square(square, factor.rest_border[low:high], factor.border)
+    for i in range(b):
+        for j in range(i + 1):
+            M[i, j] = factor.border[i, j]
+    return value
+
+
+@kernel
+def evaluate(sums, pattern, prior, t, side, work):
+    """Log density of t, up to a constant; -inf where it has none. Fills the side."""
+    cov, p = prior.covariance, sums.start.size
+    m, Q = cov.row.size, pattern.z_order.size
+    sigma = math.exp(t[m]) if prior.phi.shape[0] > 0 else 1.0
+    covariance.fill_L(cov, t[:m], work.L)
+    value = covariance.psi_logdensity(cov, t[:m], work.L)
+    if prior.phi.shape[0] > 0:
+        row = prior.phi[0]
+        value += dispersion_logpdf(int(row[0]), row[1], row[2], row[3], t[m])
+        value -= sums.size[0] * t[m]
+    if not value > -math.inf:
+        return -math.inf
+    for k in range(Q):
+        for l in range(Q):
+            side.lam[k, l] = work.L[pattern.z_order[k], pattern.z_order[l]] / sigma
+    side.sigma[0] = sigma
+    value -= _condition(sums, side.lam, work, side.T)
+    _border(sums, work, side.T)
+    if sums.rest_border.shape[0] > 0:
+        value -= _eliminate(sums, pattern, side, work)
+    M, scale = work.M, 1.0 / (sigma * sigma)
+    squares = scale * M[p, p]
+    for k in range(p):
+        mean, precision = sums.normal[k, 0], sums.normal[k, 1]
+        for l in range(k + 1):
+            side.P[k, l] = scale * M[k, l]
+        side.P[k, k] += precision
+        side.r[k] = scale * M[p, k] + precision * mean
+        squares += precision * mean * mean
+    if not cholesky(side.P):
+        return -math.inf
+    solve_lower(side.P, side.r)
+    for k in range(p):
+        squares -= side.r[k] * side.r[k]
+        value -= math.log(side.P[k, k])
+    value -= 0.5 * squares
+    return value if value > -math.inf and value < math.inf else -math.inf
+
+
+@kernel
+def _draw_beta(sums, side, random, beta, weights):
+    """Beta given t, and the weights (-deviation, 1) of the border columns."""
+    p = beta.size
+    for k in range(p):
+        weights[k] = side.r[k] + normal(random)
+    solve_upper(side.P, weights[:p])
+    for k in range(p):
+        beta[k] = sums.start[k] + weights[k]
+        weights[k] = -weights[k]
+    weights[p] = 1.0
+
+
+@kernel
+def _draw_rest(pattern, side, random, weights, v, u):
+    """The rest effects u (R,) given beta: v = C^-T (C^-1 lambda'a / sigma + z), u = sigma lambda v.
+
+    The pattern has them last among its effects.
+    """
+    factor, sigma = side.factor, side.sigma[0]
+    fill_normals(random, v)
+    for s in range(pattern.component.size - 1):
+        square = square_of(pattern, factor.rest, s)
+        low = pattern.component[s]
+        part = v[low : low + square.shape[0]]
+        for i in range(part.size):
+            part[i] += dot(factor.rest_border[low + i], weights) / sigma
+        for i in range(part.size - 1, -1, -1):
+            row = square[i]
+            part[i] /= row[i]
+            for j in range(i):
+                part[j] -= row[j] * part[i]
+    for a in range(u.size):
+        at = pattern.rest_z[a]
+        total = 0.0
+        for step in range(at - start_of(pattern, at) + 1):
+            total += side.lam[at, at - step] * v[a - step]
+        u[a] = sigma * total
+
+
+@bare
+def _gather(x, member, out):
+    for g in range(out.size):
+        out[g] = x[member[g]]
+
+
+@bare
+def _draw_levels(sums, side, weights, shift, random, score, noise, table, u):
+    """Effects of the eliminated levels given beta and the rest effects, into u."""
+    q, J, sigma = side.T.shape[0], sums.member.size, side.sigma[0]
+    with_rest = sums.column.size > 0
+    for first in range(0, J, LEVELS):
+        size = min(LEVELS, J - first)
+        member = sums.member[first : first + size]
+        for k in range(q):
+            out, gathered = score[k, :size], table[:size]
+            fill_normals(random, noise[k, :size])
+            for g in range(size):
+                out[g] = 0.0
+            for i in range(weights.size):
+                add(out, sums.border[i, k, first : first + size], weights[i] / sigma)
+            if with_rest:
+                _gather(shift[k], member, gathered)
+                add(out, gathered, -1.0 / sigma)
+        for j in range(q):
+            out, gathered = noise[j, :size], table[:size]
+            for k in range(q):
+                own = score[k, :size]
+                _gather(side.T[k, j], member, gathered)
+                for g in range(size):
+                    out[g] += gathered[g] * own[g]
+        for k in range(q):
+            out, gathered = u[sums.place[k] + first : sums.place[k] + first + size], table[:size]
+            for g in range(size):
+                out[g] = 0.0
+            for j in range(q):
+                own = noise[j, :size]
+                _gather(side.T[k, j], member, gathered)
+                for g in range(size):
+                    out[g] += sigma * gathered[g] * own[g]
+
+
+@kernel
+def _shifts(sums, rest, shift):
+    """What the rest effects say of each class: sum over its cells."""
+    for c in range(sums.count.size):
+        for k in range(shift.shape[0]):
+            total = 0.0
+            for a in range(sums.cell[c], sums.cell[c + 1]):
+                total += sums.cells[a, k] * rest[sums.column[a]]
+            shift[k, c] = total
+
+
+@bare
+def _propose(proposal, block, random, w, new_w, t):
+    """New w of one block, and t; returns the log ratio of proposal densities, old over new."""
+    low, high = proposal.block[block, 0], proposal.block[block, 1]
+    ratio = 0.0
+    for i in range(w.size):
+        new_w[i] = normal(random) if low <= i < high else w[i]
+    if proposal.block[block, 2] == WALK:
+        for i in range(low, high):
+            new_w[i] = w[i] + proposal.tuning[block, 0] * new_w[i]
+    else:
+        # chi-square on 8 degrees of freedom: four exponentials
+        chi_square = 0.0
+        for _ in range(4):
+            chi_square += 2.0 * exponential(random)
+        factor = math.sqrt(T_DF / chi_square)
+        old_square, new_square = 0.0, 0.0
+        for i in range(low, high):
+            new_w[i] *= factor
+            old_square += w[i] * w[i]
+            new_square += new_w[i] * new_w[i]
+        power = 0.5 * (T_DF + high - low)
+        ratio = power * (math.log1p(new_square / T_DF) - math.log1p(old_square / T_DF))
+    for i in range(w.size):
+        t[i] = proposal.center[i] + dot(proposal.scale[i, : i + 1], new_w[: i + 1])
+    return ratio
+
+
+@bare
+def _to_w(proposal, t, w):
+    for i in range(w.size):
+        total = t[i] - proposal.center[i]
+        w[i] = (total - dot(proposal.scale[i, :i], w[:i])) / proposal.scale[i, i]
+
+
+if ENABLED:
+    SUMS_TYPE, PRIOR_TYPE = typeof(empty()), typeof(empty_data().prior)
+    STATE_TYPE = typeof(new_state(np.zeros(2, dtype=np.uint64), np.zeros(1)))
+    PROPOSAL_TYPE = typeof(new_proposal(np.zeros(1), np.eye(1), [(0, 1)], []))
+    MATRIX, VECTOR = types.float64[:, ::1], types.float64[::1]
+else:
+    SUMS_TYPE = PRIOR_TYPE = STATE_TYPE = PROPOSAL_TYPE = MATRIX = VECTOR = None
+
+
+@entry(lambda: types.void(SUMS_TYPE, PATTERN_TYPE, PRIOR_TYPE, MATRIX, VECTOR))
+def values(sums, pattern, prior, points, out):
+    """Log densities of t at points (k, d)."""
+    side, work = new_side(sums, pattern), new_work(sums, pattern)
+    for i in range(out.size):
+        out[i] = evaluate(sums, pattern, prior, points[i], side, work)
+
+
+@entry(
+    lambda: types.void(
+        SUMS_TYPE, PATTERN_TYPE, PRIOR_TYPE, PROPOSAL_TYPE, STATE_TYPE, types.int64,
+        MATRIX, MATRIX, MATRIX,
+    )
+)  # fmt: skip
+def advance(sums, pattern, prior, proposal, state, rounds, theta_out, u_out, stats):
+    """Run as many iterations as theta_out has rows, each with so many rounds of moves of t."""
+    p, d, q = sums.start.size, state.t.size, sums.own.shape[0]
+    R, C = sums.rest_border.shape[0], sums.count.size
+    one, other = new_side(sums, pattern), new_side(sums, pattern)
+    work, new_t, new_w = new_work(sums, pattern), np.empty(d), np.empty(d)
+    weights, rest_v, rest_u = np.empty(p + 1), np.empty(R), np.empty(R)
+    shift = np.zeros((q, C))
+    score, noise = np.empty((q, LEVELS)), np.empty((q, LEVELS))
+    table = np.empty(LEVELS)
+    if state.flag[STATUS] == MOVED:
+        _to_w(proposal, state.t, state.w)
+        state.flag[STATUS] = READY
+    # The same numbers as when this t was proposed: draws do not depend on how calls are cut.
+    value, current = evaluate(sums, pattern, prior, state.t, one, work), 0
+    blocks = proposal.block.shape[0]
+    for row in range(theta_out.shape[0]):
+        accepted = 0
+        for _ in range(rounds):
+            for block in range(blocks):
+                ratio = _propose(proposal, block, state.random, state.w, new_w, new_t)
+                threshold = math.log(uniform(state.random))
+                side = other if current == 0 else one
+                new_value = evaluate(sums, pattern, prior, new_t, side, work)
+                proposal.tuning[block, 2] += 1.0
+                if threshold < ratio + new_value - value:
+                    accepted += 1
+                    proposal.tuning[block, 1] += 1.0
+                    value, current = new_value, 1 - current
+                    copy(state.t, new_t)
+                    copy(state.w, new_w)
+        state.flag[RUN] = 0 if accepted > 0 or blocks == 0 else state.flag[RUN] + 1
+        side = one if current == 0 else other
+        _draw_beta(sums, side, state.random, theta_out[row, :p], weights)
+        copy(theta_out[row, p:], state.t)
+        if R > 0:
+            _draw_rest(pattern, side, state.random, weights, rest_v, rest_u)
+            for a in range(R):
+                u_out[row, sums.place[q + a]] = rest_u[a]
+            _shifts(sums, rest_u, shift)
+        if q > 0:
+            own = u_out[row]
+            _draw_levels(sums, side, weights, shift, state.random, score, noise, table, own)
+        stats[row, 0] = accepted / max(rounds * blocks, 1)
+        stats[row, 1] = state.flag[RUN]
+        stats[row, 2] = value
