@@ -8,7 +8,7 @@ from .priors import Flat, Normal
 if TYPE_CHECKING:
     from .model import Model
 
-SAMPLERS = ("auto", "gibbs", "collapsed", "nuts", "hmc")
+SAMPLERS = ("auto", "gibbs", "collapsed", "classical", "nuts", "hmc")
 
 
 class Plan(NamedTuple):
@@ -18,8 +18,8 @@ class Plan(NamedTuple):
     reason: str
 
 
-def choose(model: "Model", sampler: str = "auto") -> Plan:
-    """Pick the sampler of a model.
+def choose(model: "Model", sampler: str = "auto", blocks: bool = False) -> Plan:
+    """Pick the sampler of a model; `blocks` says whether the user chose blocks.
 
     Raises
     ------
@@ -29,10 +29,13 @@ def choose(model: "Model", sampler: str = "auto") -> Plan:
     if sampler not in SAMPLERS:
         raise DataError(f"sampler {sampler!r} does not exist; there are {', '.join(SAMPLERS)}")
     factors = [f.name for f in model.design.factors]
-    if sampler == "gibbs" and len(factors) != 1:
-        what = "no grouping factor" if not factors else f"{len(factors)} grouping factors"
+    if blocks:
+        if sampler not in ("auto", "classical"):
+            raise DataError(f"blocks are of sampler='classical', and sampler={sampler!r} has none")
+        return Plan("classical", "blocks were chosen")
+    if sampler == "gibbs" and not factors:
         raise DataError(
-            f"sampler='gibbs' is for one grouping factor; this model has {what}. "
+            "sampler='gibbs' is for grouping factors; this model has no grouping factor. "
             "Use sampler='nuts' or 'auto'."
         )
     if sampler == "collapsed":

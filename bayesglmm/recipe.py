@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .classical_program import ClassicalProgram
 from .collapsed_program import CollapsedProgram
+from .crossed_program import CrossedProgram
 from .density import Map
 from .programs import GibbsProgram, HamiltonianTarget
 from .samplers.hamiltonian import HamiltonianProgram
@@ -37,6 +39,8 @@ class Recipe:
     keep : {"all", "summary", "stream"}
         What is kept of the effects.
     thin : int
+    classical : dict or None
+        The settings of a `ClassicalProgram`, by name.
     """
 
     sampler: str
@@ -48,6 +52,7 @@ class Recipe:
     init: np.ndarray | None
     keep: str = "all"
     thin: int = 1
+    classical: dict[str, Any] | None = None
 
     def program(self, model: "Model") -> "Program":
         """Return the program of a model's chains."""
@@ -60,10 +65,16 @@ class Recipe:
 
     def _moving(self, model: "Model") -> "Program":
         map = Map(**self.map)
+        if self.sampler == "gibbs" and len(model.design.factors) > 1:
+            return CrossedProgram(model, map, self.covariance, self.warmup, self.init)
         if self.sampler == "gibbs":
             return GibbsProgram(model, map, self.covariance, self.warmup, self.init)
         if self.sampler == "collapsed":
             return CollapsedProgram(model, map.center, self.covariance, self.warmup, self.init)
+        if self.classical is not None:
+            return ClassicalProgram(
+                model, map, self.covariance, self.warmup, self.init, **self.classical
+            )
         made: Any = HamiltonianProgram(
             self.sampler,
             HamiltonianTarget(model, map, self.init),

@@ -19,8 +19,8 @@ from .chains import Draws
 from .checkpoint import SECONDS, Checkpoint, Identity
 from .choice import choose
 from .collapsed_program import start as collapsed_start
-from .conditionals import collapsed, transport
-from .density import Map, logdensity
+from .conditionals import collapsed, crossed, transport
+from .density import IDENTITY, Map, logdensity
 from .errors import DataError
 from .fits import aghq
 from .fits.mode import Objective, at_theta, find, longest_steps, most_connected, unfitted
@@ -113,7 +113,7 @@ def sample(
         # The seed of a run without one is drawn here and kept, so that every run can be repeated.
         drawn = int(np.random.SeedSequence().generate_state(1)[0])
         seed = drawn if seed is None else int(seed)
-        _compile_ahead(plan.sampler)
+        _compile_ahead(plan.sampler, len(model.design.factors) > 1)
         map, covariance = start(model, plan.sampler)
         values = _initial(model, init, map)
         recipe = Recipe(
@@ -303,10 +303,11 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _compile_ahead(sampler: str) -> None:
+def _compile_ahead(sampler: str, several: bool) -> None:
     """The first time ever, half of the work is compiled in a second process, the fit in this."""
     if ENABLED:
-        entries = {"gibbs": transport.advance, "collapsed": collapsed.advance}
+        gibbs = crossed.advance if several else transport.advance
+        entries = {"gibbs": gibbs, "collapsed": collapsed.advance}
         entries.get(sampler, logdensity).compile_elsewhere()
 
 
@@ -319,6 +320,9 @@ def start(model: "Model", sampler: str) -> tuple[Map, np.ndarray]:
         map = unfitted(rows, data, first)
         return map, map.scale @ map.scale.T
     mode = find(rows, data, True, first)
+    if sampler == "gibbs" and data.levels.size > 1:
+        # Coordinates of all effects together are of no use here, and may be large.
+        return mode.map._replace(kind=np.array([IDENTITY]), dense=np.zeros((0, 0))), mode.covariance
     if sampler == "gibbs":
         mode = centre(model, mode)
     return mode.map, mode.covariance

@@ -18,6 +18,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         {
             "errors",
             "tables",
+            "listing",
             "codec",
             "sealed",
             "bundle",
@@ -29,6 +30,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "_special",
             "_linalg",
             "_blocked",
+            "_atomic",
             "_random",
         },
         set(),
@@ -77,7 +79,16 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         {"tools"},
     ),
     "meeting": (
-        {"model", "problem", "prior_defaults", "bound", "programs", "collapsed_program", "recipe"},
+        {
+            "model",
+            "problem",
+            "prior_defaults",
+            "bound",
+            "programs",
+            "collapsed_program",
+            "crossed_program",
+            "recipe",
+        },
         {"tools", "data", "statistics", "movement"},
     ),
     "results": (
@@ -120,6 +131,13 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "comparison_flags",
             "fit_plots",
             "io",
+            "any_draws",
+            "outpost",
+            "diagnosis",
+            "diagnosis_tables",
+            "ods",
+            "dic",
+            "cli_diagnose",
             "cli",
             "cli_arguments",
             "cli_sample",
@@ -141,8 +159,8 @@ UPWARD = {
 # Libraries that only some modules may import, at top level or inside a function.
 CONFINED = {
     "numba": {"_jit", "_linking"},
-    "llvmlite": {"_jit", "_simd"},
-    "pandas": LAYERS["data"][0] | {"tables"},
+    "llvmlite": {"_jit", "_simd", "_atomic"},
+    "pandas": LAYERS["data"][0] | {"tables", "listing"},
     "narwhals": LAYERS["data"][0],
     "polars": LAYERS["data"][0],
     "pyarrow": LAYERS["data"][0],

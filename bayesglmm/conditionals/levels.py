@@ -1,0 +1,340 @@
+"""Passes over the levels of one factor, with all else in eta held: the map, and what it moves.
+
+See `crossed` for the formulas. Work goes chunk by chunk, as in `lanes`.
+"""
+
+import math
+
+from .. import families
+from .._jit import bare, simd
+from .._linalg import add, copy, dot, total_of
+from .._random import fill_normals, fill_uniforms
+from .._simd import exp, log
+from ..lanes import (
+    CHOICE,
+    CHOLESKY,
+    CURVE,
+    ETA,
+    FIXED,
+    LOGLIK,
+    NEW_V,
+    NEW_Z,
+    OLD_V,
+    OLD_WEIGHT,
+    OLD_Z,
+    SCORE,
+    SQUARE,
+    STEP,
+    TOTAL,
+    WEIGHT,
+    A,
+    B,
+    E,
+    U,
+    V,
+    add_effect,
+    factorize,
+    linear_predictor,
+    log_determinants,
+    mix,
+    multiply_transposed,
+    pull_back,
+    solve_backward,
+    solve_forward,
+    sum_rows,
+)
+from ..layout import GROUP, ROW
+
+# Proposal of z: a mixture. The prior bounds the weights of levels whose likelihood is bounded; the
+# wide Gaussian reaches the skewed tail of all-zero levels, where a narrow one would stick.
+DEFENSE, WIDE, SPREAD = 0.1, 0.15, 2.0  # shares of prior and wide Gaussian; its sd over the narrow
+LOG_NEAR, LOG_WIDE, LOG_FAR = math.log(1.0 - DEFENSE - WIDE), math.log(WIDE), math.log(DEFENSE)
+LOG_SPREAD = math.log(SPREAD)
+
+
+@bare
+def _gather(eta, source, out):
+    """Rows of another layout."""
+    for i in range(out.size):
+        out[i] = eta[source[i]]
+
+
+@bare
+def prepare(rows, obs, eta, source, weight, base, given, inverse, u, phi, fixed, b, curve, work):
+    """Leave out the factor's effects u from eta, and take both Newton steps as far as psi allows.
+
+    `given` and `inverse` are of the quadratic model at the fit; where the point it leads to is
+    outside the domain of the link, that model stays.
+    """
+    q = u.shape[0]
+    lanes, product, eta0 = obs.lanes, work.row[E], work.row[ETA]
+    score, weights = work.row[A], work.row[B]
+    minus, h, u0, sums = work.vector[U], work.vector[SCORE], work.vector[V], work.vector[STEP]
+    sure = work.number[TOTAL]
+    for c in range(lanes.chunk.shape[0] - 1):
+        first, last = lanes.chunk[c, ROW], lanes.chunk[c + 1, ROW]
+        place, end = lanes.chunk[c, GROUP], lanes.chunk[c + 1, GROUP]
+        m, groups = last - first, end - place
+        own_fixed, own_weight = fixed[first:last], weight[first:last]
+        _gather(eta, source[first:last], own_fixed)
+        for k in range(q):
+            x, y = minus[k, :groups], u[k, place:end]
+            for g in range(x.size):
+                x[g] = -y[g]
+            add_effect(lanes, obs.Z[k], obs.ones[k], c, minus[k], work.lane, own_fixed)
+        for i in range(own_fixed.size):
+            product[i] = own_weight[i] * own_fixed[i]
+        for k in range(q):
+            sum_rows(lanes, obs.Z[k], obs.ones[k], c, product, work.lane, h[k])
+            x, y = h[k, :groups], base[k, place:end]
+            for g in range(x.size):
+                x[g] = y[g] - x[g]
+        copy(eta0[:m], own_fixed)
+        for k in range(q):
+            x = u0[k, :groups]
+            for g in range(x.size):
+                x[g] = 0.0
+            for l in range(q):
+                _add_product(x, inverse[k, l, place:end], h[l, :groups])
+            add_effect(lanes, obs.Z[k], obs.ones[k], c, u0[k], work.lane, eta0)
+        y, w = obs.y[first:last], obs.w[first:last]
+        rows(families.IWLS, eta0[:m], y, w, phi, score, weights, score, score)
+        for g in range(groups):
+            sure[g] = 0.0
+        for k in range(q):
+            sum_rows(lanes, obs.Z[k], obs.ones[k], c, score, work.lane, sums[k])
+            weighted = weights
+            if obs.ones[k] == 0:
+                z = obs.Z[k, first:last]
+                for i in range(z.size):
+                    product[i] = z[i] * weights[i]
+                weighted = product
+            for l in range(k + 1):
+                sum_rows(lanes, obs.Z[l], obs.ones[l], c, weighted, work.lane, minus[0])
+                copy(curve[k, l, place:end], minus[0, :groups])
+                add(sure[:groups], minus[0, :groups], 0.0)
+            add(sure[:groups], sums[k, :groups], 0.0)
+        for k in range(q):
+            x = sums[k, :groups]
+            for l in range(q):
+                _add_product(x, curve[max(k, l), min(k, l), place:end], u0[l, :groups])
+        for k in range(q):
+            _where(sure[:groups], sums[k, :groups], h[k, :groups], b[k, place:end])
+            for l in range(k + 1):
+                own = curve[k, l, place:end]
+                _where(sure[:groups], own, given[k, l, place:end], own)
+
+
+@bare
+def _add_product(out, x, y):
+    """Out += x y, element by element."""
+    for g in range(out.size):
+        out[g] += x[g] * y[g]
+
+
+@bare
+def _where(sure, x, y, out):
+    """Out = x where `sure` is 0, y where it is not a number."""
+    for g in range(out.size):
+        out[g] = x[g] if sure[g] == 0.0 else y[g]
+
+
+@bare
+def unmix(L, u, v):
+    """V = L^-1 u for each group."""
+    for k in range(L.shape[0]):
+        x, diagonal = v[k], 1.0 / L[k, k]
+        copy(x, u[k])
+        for l in range(k):
+            if L[k, l] != 0.0:
+                add(x, v[l], -L[k, l])
+        for g in range(x.size):
+            x[g] *= diagonal
+
+
+@bare
+def carry(rows, obs, L, phi, hold_v, b, curve, fixed, v, z, center, C, loglik, work):
+    """Map of all levels at L; returns the sum over levels of log pi (see the module).
+
+    With hold_v = 0, z is held: v and the log-likelihoods follow. With hold_v = 1, v is held: z
+    follows, and the log-likelihoods are left out.
+    """
+    q = L.shape[0]
+    lanes, eta, a = obs.lanes, work.row[ETA], work.row[A]
+    own, step, total, factor = work.vector[V], work.vector[STEP], work.number[TOTAL], work.matrix
+    score, new_z = work.vector[SCORE], work.vector[NEW_Z]
+    value = 0.0
+    for c in range(lanes.chunk.shape[0] - 1):
+        first, last = lanes.chunk[c, ROW], lanes.chunk[c + 1, ROW]
+        place, end = lanes.chunk[c, GROUP], lanes.chunk[c + 1, GROUP]
+        m, groups = last - first, end - place
+        for k in range(q):
+            copy(score[k, :groups], b[k, place:end])
+            for l in range(k + 1):
+                copy(factor[CURVE, k, l, :groups], curve[k, l, place:end])
+        factorize(L, groups, factor)
+        pull_back(L, score, groups, step)
+        solve_forward(factor[CHOLESKY], step, groups)
+        solve_backward(factor[CHOLESKY], step, groups)
+        for k in range(q):
+            copy(center[k, place:end], step[k, :groups])
+            for l in range(k + 1):
+                copy(C[k, l, place:end], factor[CHOLESKY, k, l, :groups])
+        log_determinants(factor[CHOLESKY], groups, total)
+        if hold_v == 1:
+            for k in range(q):
+                copy(own[k, :groups], v[k, place:end])
+                copy(step[k, :groups], v[k, place:end])
+                add(step[k, :groups], center[k, place:end], -1.0)
+            multiply_transposed(factor[CHOLESKY], step, groups, new_z)
+            for k in range(q):
+                copy(z[k, place:end], new_z[k, :groups])
+        else:
+            for k in range(q):
+                copy(own[k, :groups], z[k, place:end])
+            solve_backward(factor[CHOLESKY], own, groups)
+            for k in range(q):
+                add(own[k, :groups], center[k, place:end], 1.0)
+                copy(v[k, place:end], own[k, :groups])
+            copy(work.row[FIXED, :m], fixed[first:last])
+            linear_predictor(obs, c, L, own, groups, work)
+            y, w = obs.y[first:last], obs.w[first:last]
+            rows(families.LOGLIK, eta[:m], y, w, phi, a, a, a, a)
+            sum_rows(lanes, obs.y, 1, c, a, work.lane, loglik[place:end])
+            value += total_of(loglik[place:end])
+        for k in range(q):
+            value -= 0.5 * dot(own[k, :groups], own[k, :groups])
+        value -= total_of(total[:groups])
+    return value
+
+
+@bare
+def logliks(rows, obs, L, phi, fixed, v, loglik, work):
+    """Log-likelihood of every level."""
+    lanes, eta, a, own = obs.lanes, work.row[ETA], work.row[A], work.vector[OLD_V]
+    for c in range(lanes.chunk.shape[0] - 1):
+        first, last = lanes.chunk[c, ROW], lanes.chunk[c + 1, ROW]
+        place, end = lanes.chunk[c, GROUP], lanes.chunk[c + 1, GROUP]
+        m, groups = last - first, end - place
+        for k in range(L.shape[0]):
+            copy(own[k, :groups], v[k, place:end])
+        copy(work.row[FIXED, :m], fixed[first:last])
+        linear_predictor(obs, c, L, own, groups, work)
+        rows(families.LOGLIK, eta[:m], obs.y[first:last], obs.w[first:last], phi, a, a, a, a)
+        sum_rows(lanes, obs.y, 1, c, a, work.lane, loglik[place:end])
+
+
+@bare
+def put_back(obs, L, v, fixed, work):
+    """Fixed becomes eta."""
+    lanes, u, own = obs.lanes, work.vector[U], work.vector[OLD_V]
+    for c in range(lanes.chunk.shape[0] - 1):
+        place, end = lanes.chunk[c, GROUP], lanes.chunk[c + 1, GROUP]
+        groups = end - place
+        for k in range(L.shape[0]):
+            copy(own[k, :groups], v[k, place:end])
+        mix(L, own, groups, u)
+        eta = fixed[lanes.chunk[c, ROW] : lanes.chunk[c + 1, ROW]]
+        for k in range(L.shape[0]):
+            add_effect(lanes, obs.Z[k], obs.ones[k], c, u[k], work.lane, eta)
+
+
+@bare
+def mix_all(L, v, u):
+    """U = L v."""
+    for k in range(L.shape[0]):
+        own = u[k]
+        for g in range(own.size):
+            own[g] = L[k, k] * v[k, g]
+        for l in range(k):
+            if L[k, l] != 0.0:
+                add(own, v[l], L[k, l])
+
+
+@simd
+def _log_weights(groups, q, loglik, v, z, log_determinant, square, out):
+    """Log of l_i N(v; 0, I) / proposal density, for the mixture that `redraw` proposes from."""
+    for g in range(groups):
+        out[g] = 0.0
+        square[g] = 0.0
+    for k in range(q):
+        x, y = v[k], z[k]
+        for g in range(groups):
+            out[g] += 0.5 * x[g] * x[g]
+            square[g] += 0.5 * y[g] * y[g]
+    for g in range(groups):
+        # Densities relative to the prior's, which cancels against the target's.
+        base = log_determinant[g] + out[g]
+        near = LOG_NEAR + base - square[g]
+        wide = LOG_WIDE + base - square[g] / (SPREAD * SPREAD) - q * LOG_SPREAD
+        larger = near if near > wide else wide
+        larger = larger if larger > LOG_FAR else LOG_FAR
+        total = exp(near - larger) + exp(wide - larger) + exp(LOG_FAR - larger)
+        out[g] = loglik[g] - larger - log(total)
+
+
+@bare
+def _choose(take, new, old):
+    """Old becomes new where take is 1."""
+    for g in range(take.size):
+        old[g] = new[g] if take[g] == 1.0 else old[g]
+
+
+@simd
+def _logs(x, n):
+    """Logarithms in place."""
+    for i in range(n):
+        x[i] = log(x[i])
+
+
+@bare
+def redraw(rows, obs, L, phi, random, fixed, v, z, center, C, loglik, work):
+    """Move v and z of every level given psi. Returns the mean acceptance."""
+    q, lanes, eta, a = L.shape[0], obs.lanes, work.row[ETA], work.row[A]
+    noise, step = work.vector[U], work.vector[STEP]
+    new_v, new_z = work.vector[NEW_V], work.vector[NEW_Z]
+    old_v, old_z = work.vector[OLD_V], work.vector[OLD_Z]
+    new_loglik, choice = work.number[LOGLIK], work.number[CHOICE]
+    weight, old_weight = work.number[WEIGHT], work.number[OLD_WEIGHT]
+    square, total, factor = work.number[SQUARE], work.number[TOTAL], work.matrix[CHOLESKY]
+    accepted = 0.0
+    for c in range(lanes.chunk.shape[0] - 1):
+        first, last = lanes.chunk[c, ROW], lanes.chunk[c + 1, ROW]
+        place, end = lanes.chunk[c, GROUP], lanes.chunk[c + 1, GROUP]
+        m, groups = last - first, end - place
+        fill_uniforms(random, choice[:groups])
+        for k in range(q):
+            fill_normals(random, noise[k, :groups])
+            for l in range(k + 1):
+                copy(factor[k, l, :groups], C[k, l, place:end])
+            copy(new_v[k, :groups], noise[k, :groups])
+            copy(old_v[k, :groups], v[k, place:end])
+            copy(old_z[k, :groups], z[k, place:end])
+        solve_backward(factor, new_v, groups)
+        for k in range(q):
+            proposed, middle, far = new_v[k, :groups], center[k, place:end], noise[k, :groups]
+            away = step[k, :groups]
+            for g in range(away.size):
+                spread = SPREAD if choice[g] < DEFENSE + WIDE else 1.0
+                near = middle[g] + spread * proposed[g]
+                proposed[g] = far[g] if choice[g] < DEFENSE else near
+                away[g] = proposed[g] - middle[g]
+        multiply_transposed(factor, step, groups, new_z)
+        copy(work.row[FIXED, :m], fixed[first:last])
+        linear_predictor(obs, c, L, new_v, groups, work)
+        rows(families.LOGLIK, eta[:m], obs.y[first:last], obs.w[first:last], phi, a, a, a, a)
+        sum_rows(lanes, obs.y, 1, c, a, work.lane, new_loglik)
+        log_determinants(factor, groups, total)
+        _log_weights(groups, q, loglik[place:], old_v, old_z, total, square, old_weight)
+        _log_weights(groups, q, new_loglik, new_v, new_z, total, square, weight)
+        fill_uniforms(random, choice[:groups])
+        _logs(choice, groups)
+        take = choice[:groups]
+        for g in range(take.size):
+            take[g] = 1.0 if take[g] < weight[g] - old_weight[g] else 0.0
+        accepted += total_of(take)
+        _choose(take, new_loglik[:groups], loglik[place:end])
+        for k in range(q):
+            _choose(take, new_v[k, :groups], v[k, place:end])
+            _choose(take, new_z[k, :groups], z[k, place:end])
+    return accepted / loglik.size
