@@ -3,7 +3,8 @@
 These decorators cover everything that is compiled:
 
 - ``kernel``: an inner function; LLVM inlines it into the entry points that call it. ``bare``: one
-  without reference counts, which neither makes nor returns an array.
+  without reference counts, which neither makes nor returns an array; ``apart``: a bare one that is
+  not inlined, so that all calls of one entry point run the same machine code.
 - ``simd``: an inner function of row loops, where contracting a*b+c and reciprocals is allowed;
   ``reduce``: a sum over a vector.
 - ``entry``: an entry point called from Python or through a pointer. One fixed signature, compiled
@@ -32,10 +33,11 @@ import numba.core.config
 import numba.extending
 from numba.core.compiler_lock import global_compiler_lock
 
-from ._linking import compiling
+from ._linking import compiling, keep_apart
 from ._sources import LENGTH, fingerprint
 
 __all__ = [
+    "apart",
     "bare",
     "entry",
     "intrinsic",
@@ -75,14 +77,17 @@ INNER: dict[str, Any] = {
 STALE_SECONDS = 30 * 24 * 3600  # caches of sources that have not been used for a month are removed
 
 
-def _inner(dispatcher: Any) -> Any:
+def _inner(dispatcher: Any, inline: bool = True) -> Any:
     """Compile a function only to be linked into its callers (see `_linking`)."""
     compile_alone = dispatcher.compile
 
     def compile_for_linking(signature: Any) -> Any:
         # The lock is numba's own, taken before the mark is set and held while it stands.
         with global_compiler_lock, compiling(inner=True):
-            return compile_alone(signature)
+            made = compile_alone(signature)
+            if not inline:
+                keep_apart(dispatcher)
+            return made
 
     dispatcher.compile = compile_for_linking
     return dispatcher
@@ -103,6 +108,16 @@ def bare(function: Callable[..., Any]) -> Any:
     """
     made = njit(**INNER, fastmath={"contract"}, _nrt=False)(function)
     return _inner(made) if ENABLED else made
+
+
+def apart(function: Callable[..., Any]) -> Any:
+    """Compile a bare inner function that is called, never inlined.
+
+    Inlined in two places it could be rounded in two ways: a multiplication and an addition become
+    one operation or not as the code around them has it.
+    """
+    made = njit(**INNER, fastmath={"contract"}, _nrt=False)(function)
+    return _inner(made, inline=False) if ENABLED else made
 
 
 def simd(function: Callable[..., Any]) -> Any:

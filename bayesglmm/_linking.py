@@ -69,3 +69,10 @@ def compiling(inner: bool) -> Iterator[None]:
         yield
     finally:
         _inner = before
+
+
+def keep_apart(dispatcher: Any) -> None:
+    """Forbid that the functions that a dispatcher has compiled are inlined into their callers."""
+    for compiled in dispatcher.overloads.values():
+        module = compiled.library._final_module
+        module.get_function(compiled.fndesc.llvm_func_name).add_function_attribute("noinline")

@@ -11,7 +11,7 @@ import numpy as np
 from ._random import fill_normals_into
 from .adaptation import proposal as adaptation
 from .bound import Bound
-from .conditionals import centring, transport
+from .conditionals import centring, crew, transport
 from .density import Map, logdensity, unwhiten
 from .prior_defaults import rescaled
 from .priors import Flat, Normal
@@ -58,9 +58,7 @@ class GibbsProgram(Bound):
 
     def start(self, random_state: np.ndarray, chain: int) -> dict[str, np.ndarray]:
         """State of a new chain, dispersed about the fit."""
-        state = transport.new_state(
-            random_state.copy(), self.data.obs.y.size, self.dim, self.q, self.J
-        )._asdict()
+        state = transport.new_state(random_state.copy(), self.dim, self.q, self.J)._asdict()
         scale = adaptation.triangle(adaptation.INFLATE * self.covariance)
         proposal = transport.new_proposal(self.order, self.center, scale, self.edges, self.walks)
         state.update({f"proposal_{k}": v for k, v in proposal._asdict().items()})
@@ -110,6 +108,7 @@ class GibbsProgram(Bound):
             self._proposal(state),
             self.centre,
             transport.State(**{k: state[k] for k in transport.State._fields}),
+            crew.alone(),
             self.every,
             theta[:n],
             u[:n],

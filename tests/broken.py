@@ -119,6 +119,7 @@ class Broken:
 
 
 TRANSPORT, CENTRING = "conditionals/transport.py", "conditionals/centring.py"
+PASSES = "conditionals/passes.py"
 ALONE = "gibbs, transport alone"
 
 HASTINGS = Broken(
@@ -131,9 +132,9 @@ HASTINGS = Broken(
 )
 JACOBIAN = Broken(
     "no Jacobian (log det C)",
-    TRANSPORT,
-    "value += total_of(loglik[place:end]) - total_of(total[:groups])\n    return value",
-    "value += total_of(loglik[place:end])\n    return value",
+    PASSES,
+    "value = total_of(loglik[place:end]) - total_of(total[:groups])",
+    "value = total_of(loglik[place:end])",
     GAUSSIAN,
     ALONE,
     draws=6000,
@@ -170,7 +171,7 @@ CATALOGUE = [
     ),
     Broken(
         "no Hastings term (effects)",
-        TRANSPORT,
+        PASSES,
         "out[g] = loglik[g] - larger - log(total)",
         "out[g] = loglik[g]",
         GAUSSIAN,
@@ -195,9 +196,9 @@ CATALOGUE = [
     ),
     Broken(
         "stale linear predictor",
-        TRANSPORT,
-        "copy(fixed[first : first + m], own_fixed[:m])",
-        "copy(fixed[first : first + m], obs.offset[first : first + m])",
+        PASSES,
+        "z, beta = state.z, state.theta[side, :p]",
+        "z, beta = state.z, state.theta[1 - side, :p]",
         BERNOULLI,
         ALONE,
     ),

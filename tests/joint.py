@@ -267,7 +267,7 @@ class Gibbs:
         scale = load("adaptation.proposal").triangle(program.covariance)
         proposal = transport.new_proposal(program.order, program.center, scale, edges, walks)
         state = transport.new_state(
-            np.array([11, 0], dtype=np.uint64), 6, d, program.q, program.J
+            np.array([11, 0], dtype=np.uint64), d, program.q, program.J
         )._asdict()
         state.update({f"proposal_{k}": v for k, v in proposal._asdict().items()})
         self.program, self.transport, self.state = program, transport, state

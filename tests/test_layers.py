@@ -159,7 +159,7 @@ UPWARD = {
 # Libraries that only some modules may import, at top level or inside a function.
 CONFINED = {
     "numba": {"_jit", "_linking"},
-    "llvmlite": {"_jit", "_simd", "_atomic"},
+    "llvmlite": {"_jit", "_simd"},
     "pandas": LAYERS["data"][0] | {"tables", "listing"},
     "narwhals": LAYERS["data"][0],
     "polars": LAYERS["data"][0],

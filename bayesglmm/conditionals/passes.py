@@ -1,0 +1,273 @@
+"""Passes over the groups of one factor, a chunk at a time.
+
+`carry` takes the groups to another theta, with z or with the effects held; `redraw` moves their z
+given theta. What a chunk does depends on no other: it has its own place in the stream of random
+numbers, and sums over chunks are taken in the order of the chunks. So chunks may be done in any
+order, and by several threads (`crew`), with the same result to the last bit.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from .. import families
+from .._jit import apart, bare, kernel, simd
+from .._linalg import add, copy, dot, total_of
+from .._random import fill_normals, fill_uniforms
+from .._simd import exp, log
+from ..lanes import (
+    CHOICE,
+    CHOLESKY,
+    ETA,
+    FIXED,
+    LOGLIK,
+    NEW_V,
+    NEW_Z,
+    OLD_V,
+    OLD_WEIGHT,
+    OLD_Z,
+    SQUARE,
+    STEP,
+    TOTAL,
+    WEIGHT,
+    A,
+    B,
+    U,
+    V,
+    fixed_part,
+    linear_predictor,
+    log_determinants,
+    multiply_transposed,
+    newton_step,
+    solve_backward,
+    sum_rows,
+)
+from ..layout import GROUP, ROW
+
+# Proposal of z: a mixture. The prior bounds the weights of groups whose likelihood is bounded; the
+# wide Gaussian reaches the skewed tail of all-zero groups, where a narrow one would stick.
+DEFENSE, WIDE, SPREAD = 0.1, 0.15, 2.0  # shares of prior and wide Gaussian; its sd over the narrow
+LOG_NEAR, LOG_WIDE, LOG_FAR = math.log(1.0 - DEFENSE - WIDE), math.log(WIDE), math.log(DEFENSE)
+LOG_SPREAD = math.log(SPREAD)
+SIDE, STATUS, SWEEPS, RUN = 0, 1, 2, 3  # State.flag
+PRIOR, GROUPS = 0, 1  # State.value: log prior of theta; sum over groups
+
+
+class Guess(NamedTuple):
+    """The linear guess of the modes: modes + slopes' (theta - center)."""
+
+    center: np.ndarray  # (d,)
+    modes: np.ndarray  # (q J,)
+    slopes: np.ndarray  # (d, q J)
+
+
+class State(NamedTuple):
+    """A chain. Arrays with a leading 2 hold the current side and the proposed one."""
+
+    random: np.ndarray  # (2,) uint64
+    flag: np.ndarray  # (4,) int64: SIDE that is current, STATUS, SWEEPS done, RUN of rejections
+    theta: np.ndarray  # (2, d)
+    w: np.ndarray  # (d,)
+    z: np.ndarray  # (q, J)
+    v: np.ndarray  # (2, q, J)
+    center: np.ndarray  # (2, q, J) m_i(theta)
+    C: np.ndarray  # (2, q, q, J)
+    loglik: np.ndarray  # (2, J)
+    value: np.ndarray  # (2, 2) PRIOR and GROUPS
+
+
+@apart
+def carry_chunk(rows, obs, guess, L, phi, theta, hold_v, side, state, work, c):
+    """What `carry` does for the groups of chunk c."""
+    q, J, p = L.shape[0], state.loglik.shape[1], obs.X.shape[0]
+    center, C = state.center[side], state.C[side]
+    v, z, loglik = state.v[side], state.z, state.loglik[side]
+    now = state.loglik[state.flag[SIDE]]
+    own_fixed, eta, a, b = work.row[FIXED], work.row[ETA], work.row[A], work.row[B]
+    own, step, new_z = work.vector[V], work.vector[STEP], work.vector[NEW_Z]
+    total, factor = work.number[TOTAL], work.matrix[CHOLESKY]
+    first = obs.lanes.chunk[c, ROW]
+    m = obs.lanes.chunk[c + 1, ROW] - first
+    place = obs.lanes.chunk[c, GROUP]
+    groups = obs.lanes.chunk[c + 1, GROUP] - place
+    y, w = obs.y[first : first + m], obs.w[first : first + m]
+    fixed_part(obs, c, theta[:p], own_fixed, 0)
+    for k in range(q):
+        at = k * J + place
+        copy(own[k, :groups], guess.modes[at : at + groups])
+        for j in range(theta.size):
+            change = theta[j] - guess.center[j]
+            add(own[k, :groups], guess.slopes[j, at : at + groups], change)
+    linear_predictor(obs, c, L, own, groups, work)
+    rows(families.IWLS, eta[:m], y, w, phi, a, b, a, a)
+    newton_step(obs, c, L, own, groups, work)
+    end = place + groups
+    for k in range(q):
+        add(step[k, :groups], own[k, :groups], 1.0)
+        copy(center[k, place:end], step[k, :groups])
+        for l in range(k + 1):
+            copy(C[k, l, place:end], factor[k, l, :groups])
+    if hold_v == 1:
+        for k in range(q):
+            copy(own[k, :groups], v[k, place:end])
+            copy(step[k, :groups], v[k, place:end])
+            add(step[k, :groups], center[k, place:end], -1.0)
+        multiply_transposed(factor, step, groups, new_z)
+        for k in range(q):
+            copy(z[k, place:end], new_z[k, :groups])
+        copy(loglik[place:end], now[place:end])
+    else:
+        for k in range(q):
+            copy(own[k, :groups], z[k, place:end])
+        solve_backward(factor, own, groups)
+        for k in range(q):
+            add(own[k, :groups], center[k, place:end], 1.0)
+            copy(v[k, place:end], own[k, :groups])
+        linear_predictor(obs, c, L, own, groups, work)
+        rows(families.LOGLIK, eta[:m], y, w, phi, a, a, a, a)
+        sum_rows(obs.lanes, obs.y, 1, c, a, work.lane, loglik[place:])
+    log_determinants(factor, groups, total)
+    value = total_of(loglik[place:end]) - total_of(total[:groups])
+    for k in range(q):
+        value -= 0.5 * dot(own[k, :groups], own[k, :groups])
+    return value
+
+
+@kernel
+def carry(rows, obs, guess, L, phi, theta, hold_v, side, state, work):
+    """Complete side `side` of the state at theta; returns the sum over groups of log pi.
+
+    With hold_v = 0, z is held: v and the log-likelihoods follow. With hold_v = 1, v of that side is
+    held, and eta with it: z follows, and the log-likelihoods are those of the current side.
+    """
+    value = 0.0
+    for c in range(obs.lanes.chunk.shape[0] - 1):
+        # One type whatever the call says, so that there is one compiled function.
+        hold = np.int64(hold_v)
+        value += carry_chunk(rows, obs, guess, L, phi, theta, hold, side, state, work, c)
+    return value
+
+
+@simd
+def _log_weights(groups, q, loglik, v, z, log_determinant, square, out):
+    """Log of l_i N(v; 0, I) / proposal density, for the mixture that `redraw` proposes from."""
+    for g in range(groups):
+        out[g] = 0.0
+        square[g] = 0.0
+    for k in range(q):
+        x, y = v[k], z[k]
+        for g in range(groups):
+            out[g] += 0.5 * x[g] * x[g]
+            square[g] += 0.5 * y[g] * y[g]
+    for g in range(groups):
+        # Densities relative to the prior's, which cancels against the target's.
+        base = log_determinant[g] + out[g]
+        near = LOG_NEAR + base - square[g]
+        wide = LOG_WIDE + base - square[g] / (SPREAD * SPREAD) - q * LOG_SPREAD
+        larger = near if near > wide else wide
+        larger = larger if larger > LOG_FAR else LOG_FAR
+        total = exp(near - larger) + exp(wide - larger) + exp(LOG_FAR - larger)
+        out[g] = loglik[g] - larger - log(total)
+
+
+@bare
+def _choose(take, new, old):
+    """Old becomes new where take is 1."""
+    for g in range(take.size):
+        old[g] = new[g] if take[g] == 1.0 else old[g]
+
+
+@simd
+def _logs(x, n):
+    """Logarithms in place."""
+    for i in range(n):
+        x[i] = log(x[i])
+
+
+@apart
+def redraw_chunk(rows, obs, L, phi, side, state, random, work, c):
+    """What `redraw` does for the groups of chunk c, with numbers of its own part of the stream.
+
+    Returns the groups' log pi and the number of groups that moved.
+    """
+    q, p = L.shape[0], obs.X.shape[0]
+    v, C, center, loglik = state.v[side], state.C[side], state.center[side], state.loglik[side]
+    z, beta = state.z, state.theta[side, :p]
+    eta, a = work.row[ETA], work.row[A]
+    noise, step = work.vector[U], work.vector[STEP]
+    new_v, new_z = work.vector[NEW_V], work.vector[NEW_Z]
+    old_v, old_z = work.vector[OLD_V], work.vector[OLD_Z]
+    new_loglik, weight, old_weight = (
+        work.number[LOGLIK],
+        work.number[WEIGHT],
+        work.number[OLD_WEIGHT],
+    )
+    square = work.number[SQUARE]
+    choice, total, factor = work.number[CHOICE], work.number[TOTAL], work.matrix[CHOLESKY]
+    first = obs.lanes.chunk[c, ROW]
+    m = obs.lanes.chunk[c + 1, ROW] - first
+    place = obs.lanes.chunk[c, GROUP]
+    end = obs.lanes.chunk[c + 1, GROUP]
+    groups = end - place
+    y, w = obs.y[first : first + m], obs.w[first : first + m]
+    fill_uniforms(random, choice[:groups])
+    for k in range(q):
+        fill_normals(random, noise[k, :groups])
+        for l in range(k + 1):
+            copy(factor[k, l, :groups], C[k, l, place:end])
+        copy(new_v[k, :groups], noise[k, :groups])
+        copy(old_v[k, :groups], v[k, place:end])
+        copy(old_z[k, :groups], z[k, place:end])
+    solve_backward(factor, new_v, groups)
+    for k in range(q):
+        proposed, middle, far = new_v[k, :groups], center[k, place:end], noise[k, :groups]
+        away = step[k, :groups]
+        for g in range(away.size):
+            spread = SPREAD if choice[g] < DEFENSE + WIDE else 1.0
+            near = middle[g] + spread * proposed[g]
+            proposed[g] = far[g] if choice[g] < DEFENSE else near
+            away[g] = proposed[g] - middle[g]
+    multiply_transposed(factor, step, groups, new_z)
+    fixed_part(obs, c, beta, work.row[FIXED], 0)
+    linear_predictor(obs, c, L, new_v, groups, work)
+    rows(families.LOGLIK, eta[:m], y, w, phi, a, a, a, a)
+    sum_rows(obs.lanes, obs.y, 1, c, a, work.lane, new_loglik)
+    log_determinants(factor, groups, total)
+    _log_weights(groups, q, loglik[place:], old_v, old_z, total, square, old_weight)
+    _log_weights(groups, q, new_loglik, new_v, new_z, total, square, weight)
+    fill_uniforms(random, choice[:groups])
+    _logs(choice, groups)
+    take = choice[:groups]
+    for g in range(take.size):
+        take[g] = 1.0 if take[g] < weight[g] - old_weight[g] else 0.0
+    accepted, value = total_of(take), 0.0
+    _choose(take, new_loglik[:groups], loglik[place:end])
+    for k in range(q):
+        _choose(take, new_v[k, :groups], v[k, place:end])
+        _choose(take, new_z[k, :groups], z[k, place:end])
+        value -= 0.5 * dot(v[k, place:end], v[k, place:end])
+    value += total_of(loglik[place:end]) - total_of(total[:groups])
+    return value, accepted
+
+
+@bare
+def numbers_before(obs, q, c):
+    """Random numbers that `redraw` uses for the chunks before chunk c."""
+    used = 0
+    for before in range(c):
+        groups = obs.lanes.chunk[before + 1, GROUP] - obs.lanes.chunk[before, GROUP]
+        used += 2 * groups + 2 * q * ((groups + 1) // 2)
+    return used
+
+
+@kernel
+def redraw(rows, obs, L, phi, state, work):
+    """Move z of every group given theta. Returns the mean acceptance."""
+    side, value, accepted = state.flag[SIDE], 0.0, 0.0
+    for c in range(obs.lanes.chunk.shape[0] - 1):
+        part, moved = redraw_chunk(rows, obs, L, phi, side, state, state.random, work, c)
+        value += part
+        accepted += moved
+    state.value[side, GROUPS] = value
+    return accepted / state.loglik.shape[1]
