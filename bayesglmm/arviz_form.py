@@ -1,7 +1,7 @@
 """The posterior as ArviZ knows it: groups of variables with named dims and coords."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -167,6 +167,19 @@ def add_log_likelihood(
     name = own_name(post.model.design.response.name)
     out.add("log_likelihood", name, [*SAMPLED, "row"], log_likelihood)
     tree["log_likelihood"] = _tree(out, attributes(post))["log_likelihood"]
+
+
+def predictive(
+    model: "Model", group: str, draws: np.ndarray, labels: Sequence[str], y: np.ndarray | None
+) -> "xarray.DataTree":
+    """Return draws (chains, draws, n) of responses as a DataTree, the observed ones beside them."""
+    rows = model.design.rows if y is not None else np.asarray(labels)
+    coords = {"chain": np.arange(draws.shape[0]), "draw": np.arange(draws.shape[1]), "row": rows}
+    out, name = Groups(coords), own_name(model.design.response.name)
+    out.add(group, name, [*SAMPLED, "row"], draws)
+    if y is not None:
+        out.add("observed_data", name, ["row"], y)
+    return _tree(out, {"formula": model.design.formula, "inference_library": "bayesglmm"})
 
 
 def _tree(groups: Groups, attrs: dict[str, str]) -> "xarray.DataTree":

@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from . import averages, checks, groups
-from .coding import Coder, Functions
-from .coefficients import formula_of
-from .columns import Column, Table, level_text
+from . import averages
+from .coding import Functions
 from .errors import DataError
-from .expressions import names
+from .new_rows import Rows, rows_at, rows_of
 from .quantities import LINEAR, Drawn, Estimates, Quantities, response
 from .tables import Table as ResultTable
 
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
     import pandas
 
     from .derived import Derived
-    from .design import Design
     from .likelihood_fit import Fit
     from .model import Model
     from .posterior import Posterior
@@ -36,26 +33,6 @@ MAX_ROWS = 5_000  # of marginal means: a draw of each, or their covariance, is h
 STEP = 1e-5  # of the central difference that carries standard errors over
 ROUNDING = 1e-8  # of a linear predictor
 KINDS = ("mean", "variance")
-
-
-class Rows(NamedTuple):
-    """Rows of a design without groups.
-
-    Attributes
-    ----------
-    X : ndarray, shape (n, p)
-    z : tuple of ndarray
-        Columns of each term, (n, q).
-    offset : ndarray, shape (n,)
-    trials : ndarray, shape (n,)
-    weights : ndarray, shape (n,)
-    """
-
-    X: np.ndarray
-    z: tuple[np.ndarray, ...]
-    offset: np.ndarray
-    trials: np.ndarray
-    weights: np.ndarray
 
 
 class Values(NamedTuple):
@@ -123,7 +100,7 @@ def coefficients(result: "Derived", **limits: Any) -> Marginal:
     from .posterior import Posterior
 
     model = result.model
-    rows, counts = _distinct(_rows_of(model.design))
+    rows, counts = _distinct(rows_of(model.design))
     link = model.family.link
     root = np.sqrt(counts * rows.weights)[:, None]
     project = np.linalg.pinv(root * rows.X) * root.T
@@ -190,7 +167,7 @@ def means(
         raise DataError(f"kind has to be 'mean' or 'variance', not {kind!r}")
     model = result.model
     family = model.family
-    rows, labels = _rows_at(model.design, newdata, functions)
+    rows, labels = rows_at(model.design, newdata, functions)
     if len(labels) > MAX_ROWS:
         raise DataError(
             f"marginal means at {len(labels):,} rows; the limit is {MAX_ROWS:,}. "
@@ -218,17 +195,6 @@ def means(
 # --- rows ----------------------------------------------------------------------------------------
 
 
-def _rows_of(design: "Design") -> Rows:
-    trials = design.response.trials
-    return Rows(
-        design.X,
-        tuple(term.z for term in design.terms),
-        design.offset,
-        np.ones(len(design.offset)) if trials is None else trials,
-        design.weights,
-    )
-
-
 def _distinct(rows: Rows) -> tuple[Rows, np.ndarray]:
     """The rows that differ in what the mean depends on, and the weight of each."""
     whole = np.column_stack([rows.X, *rows.z, rows.offset])
@@ -242,51 +208,6 @@ def _distinct(rows: Rows) -> tuple[Rows, np.ndarray]:
         np.ones(first.size),
     )
     return kept, counts
-
-
-def _rows_at(
-    design: "Design", newdata: Any, functions: Functions | None
-) -> tuple[Rows, tuple[str, ...]]:
-    """Rows of new data, groups left out, and their labels."""
-    if newdata is None:
-        rows = _rows_of(design)
-        return rows, tuple(f"row {k}" for k in design.rows)
-    given = Table(newdata)
-    formula = formula_of(design, functions or {})
-    bars = {name for bar in formula.bars for name in bar.group}
-    columns: dict[str, Column] = {}
-    for name in formula.columns(with_response=False):
-        if name in bars and name not in given.names:
-            texts = np.full(given.size, "any", dtype=object)
-            columns[name] = Column(name, "text", texts, np.zeros(given.size, dtype=bool))
-        else:
-            columns[name] = given.column(name)
-    trials = np.ones(given.size)
-    needed = formula.response.trials
-    present = needed is not None and all(name in given.names for name in names(needed))
-    table = Table({**{name: given.column(name) for name in given.names}, **columns})
-    checks.complete_rows({n: c.missing for n, c in columns.items()}, table.size, "refuse")
-    coder = Coder(table, functions=functions, frozen=design.frozen)
-    if needed is not None and present:
-        trials = coder.numbers(needed)
-    X, _ = coder.columns(formula.products)
-    _, terms = groups.effects(formula, coder, None)
-    offset = sum((coder.numbers(node) for node in formula.offsets), np.zeros(table.size))
-    shown = [name for name in columns if name not in bars]
-    texts_of = {name: [level_text(v) for v in _plain(columns[name])] for name in shown}
-    labels = tuple(
-        ", ".join(f"{name}={texts_of[name][k]}" for name in shown) for k in range(table.size)
-    )
-    if len(set(labels)) < len(labels):
-        labels = tuple(f"row {k}" for k in range(table.size))
-    rows = Rows(X, tuple(t.z for t in terms), offset, trials, np.ones(table.size))
-    return rows, labels
-
-
-def _plain(column: Column) -> list[Any]:
-    if column.kind == "categorical":
-        return [column.categories[code] for code in column.values]
-    return list(column.values)
 
 
 # --- draws and estimates -------------------------------------------------------------------------

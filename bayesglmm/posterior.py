@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
     from .chains import Draws
     from .design import Design
+    from .diagnosis import Diagnosis
     from .effects_summary import EffectsSummary
     from .model import Model
+    from .prediction import Prediction
+    from .predictive import Predictive
     from .recipe import Recipe
 
 BLOCK_BYTES = 64 * 2**20  # of draws of effects that are judged at a time
@@ -317,6 +320,107 @@ class Posterior(Derived):
         if "log_likelihood" not in self.data.children:
             arviz_form.add_log_likelihood(self.data, pointwise.log_likelihood(self), self)
         return self.data
+
+    def predict(self, newdata: Any = None, **options: Any) -> "Prediction":
+        """Predict means or linear predictors of the rows of the data, or of new ones.
+
+        Parameters
+        ----------
+        newdata : data frame or mapping, optional
+            Rows with the predictors, and the groups where their effects count; coded as the data
+            were. The rows of the data if not given.
+        effects : {"conditional", "population", "marginal"}
+            Given the effects of the rows' groups; at effects of 0; or averaged over the
+            distribution of groups.
+        new_levels : {"refuse", "sample", "zero"}
+            Of groups that the data do not have: refuse them, draw their effects from the
+            distribution of groups (the same for all rows of a group), or take them as 0.
+        scale : {"response", "link"}
+            Means (proportions for counts of trials), or linear predictors.
+        functions : mapping, optional
+            The user's own functions, where the formula has some.
+        ci_prob, ci_kind : float, {"eti", "hdi"}
+            Of the limits.
+        seed : int, optional
+            Of the effects of new levels; the posterior's own if not given.
+
+        Returns
+        -------
+        Prediction
+            With `table`, `frame` and `draws`.
+
+        Raises
+        ------
+        DataError
+            For columns, levels or arguments that do not fit.
+        """
+        from .prediction import predict
+
+        return predict(self, newdata, **options)
+
+    def predictive(self, newdata: Any = None, **options: Any) -> "Predictive":
+        """Draw responses from the posterior predictive distribution.
+
+        Parameters
+        ----------
+        newdata, effects, new_levels, functions, seed
+            As of `predict`. With ``new_levels="sample"`` and groups that are new the responses are
+            those of other groups like these.
+
+        Returns
+        -------
+        Predictive
+            With `draws`, `table`, `frame`, `check`, `plot`, and `data` for ArviZ.
+
+        Raises
+        ------
+        DataError
+            As `predict`, and if new rows lack numbers of trials or standard errors.
+        """
+        from .predictive import posterior_predictive
+
+        return posterior_predictive(self, newdata, **options)
+
+    def plot_ppc(self, kind: str | None = None, **options: Any) -> Any:
+        """Plot draws of the data against the data; see `predictive.Predictive.plot`."""
+        return self.predictive().plot(kind, **options)
+
+    def diagnose(self, *, u: bool = False, **options: Any) -> "Diagnosis":
+        """Diagnose convergence: the verdict and the tables behind it; see `diagnosis.diagnose`.
+
+        Parameters
+        ----------
+        u : bool
+            Whether the tables have the effects of all levels too.
+        **options
+            ``parameters``, and the settings of the tests.
+        """
+        from .diagnosis import diagnose
+
+        return diagnose(self, u=u, **options)
+
+    def to_frame(self, *, u: bool = False) -> "pandas.DataFrame":
+        """Return the draws as a data frame, which other programs and `diagnose` read.
+
+        Parameters
+        ----------
+        u : bool
+            Whether the effects of all levels get columns too.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``chain`` and ``draw``, from 1, and one a parameter; a row a draw.
+        """
+        from . import outpost
+
+        return outpost.frame(self, u)
+
+    def outpost(self, path: str | Path, *, u: bool = False, force: bool = False) -> None:
+        """Save the draws as ``.csv``, ``.csv.gz`` or ``.parquet``; see `outpost.save`."""
+        from . import outpost
+
+        outpost.save(self, path, u=u, force=force)
 
     def plot_trace(self, var_names: Sequence[str] = ("beta", "sd", "cor"), **options: Any) -> Any:
         """Plot densities and traces with ``arviz_plots.plot_trace_dist``; options go to it.

@@ -39,13 +39,28 @@ def summarize(
     ValueError
         For a probability outside (0, 1) or an unknown kind of interval.
     """
+    moments = described(draws, ci_prob, ci_kind)
+    if draws.shape[1] == 0:
+        draws = _nothing(draws)
+    converged = convergence(draws)
+    columns = {
+        **moments,
+        "mcse_mean": mcse_mean(draws),
+        "ess_bulk": converged.ess_bulk,
+        "ess_tail": converged.ess_tail,
+        "r_hat": converged.r_hat,
+    }
+    return Table(tuple(names), columns)
+
+
+def described(draws: np.ndarray, ci_prob: float, ci_kind: str) -> dict[str, np.ndarray]:
+    """Columns ``mean sd median`` and the limits of `summarize`, which says what is raised."""
     if not 0 < ci_prob < 1:
         raise ValueError(f"ci_prob must lie between 0 and 1; it is {ci_prob}")
     if ci_kind not in CI_KINDS:
         raise ValueError(f"ci_kind must be one of {', '.join(CI_KINDS)}; it is {ci_kind!r}")
     if draws.shape[1] == 0:
-        # Of a run that was stopped before sampling began nothing is known.
-        draws = np.full((draws.shape[0], 1, draws.shape[2]), np.nan)
+        draws = _nothing(draws)
     pooled = np.sort(draws.reshape(-1, draws.shape[-1]), axis=0)
     tail = (1 - ci_prob) / 2
     if ci_kind == "eti":
@@ -55,19 +70,18 @@ def summarize(
         median = np.quantile(pooled, 0.5, axis=0)
         low, high = shortest_interval(pooled, ci_prob)
         prefix = "hdi_"
-    converged = convergence(draws)
-    columns = {
+    return {
         "mean": draws.mean(axis=(0, 1)),
         "sd": pooled.std(axis=0, ddof=1),
         "median": median,
         f"{prefix}{100 * tail:g}%": low,
         f"{prefix}{100 * (1 - tail):g}%": high,
-        "mcse_mean": mcse_mean(draws),
-        "ess_bulk": converged.ess_bulk,
-        "ess_tail": converged.ess_tail,
-        "r_hat": converged.r_hat,
     }
-    return Table(tuple(names), columns)
+
+
+def _nothing(draws: np.ndarray) -> np.ndarray:
+    """Of a run that was stopped before sampling began nothing is known."""
+    return np.full((draws.shape[0], 1, draws.shape[2]), np.nan)
 
 
 def shortest_interval(pooled: np.ndarray, probability: float) -> tuple[np.ndarray, np.ndarray]:

@@ -72,9 +72,12 @@ def posterior(of: Model, beta: np.ndarray, covariance: np.ndarray, seed: int = 1
     rng = np.random.default_rng(seed)
     draws = rng.multivariate_normal(beta, covariance, size=(CHAINS, DRAWS))
     shape = (CHAINS, DRAWS)
-    others = {
-        name: np.broadcast_to(np.asarray(x, dtype=float), (*shape, *np.shape(x)))
-        for name, x in values.items()
-    }
+
+    def same(x):
+        if isinstance(x, dict):
+            return {name: same(own) for name, own in x.items()}
+        return np.broadcast_to(np.asarray(x, dtype=float), (*shape, *np.shape(x)))
+
+    others = {name: same(x) for name, x in values.items()}
     run = Run("nuts", "asked for", 1, 100, 1, {})
     return Posterior(of, {"beta": draws, **others}, {}, np.zeros((*shape, 1)), run)
