@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ._jit import ENABLED
 from ._random import fill_normals_into
 from .adaptation import proposal as adaptation
 from .bound import Bound
@@ -37,6 +38,7 @@ class GibbsProgram(Bound):
         covariance: np.ndarray,
         warmup: int,
         init: np.ndarray | None = None,
+        threads: int = 1,
     ) -> None:
         self.warmup = warmup
         data = model.problem.data
@@ -55,6 +57,7 @@ class GibbsProgram(Bound):
         self.walks = adaptation.walks(np.sqrt(np.diag(covariance))[self.p : self.p + self.m])
         self.every = 1 if self.q > 1 or self.J <= FEW_GROUPS else EASY_EVERY
         self.centre = _centring(model, covariance)
+        self.threads = threads if ENABLED and data.obs.y.size >= crew.ROWS else 1
 
     def start(self, random_state: np.ndarray, chain: int) -> dict[str, np.ndarray]:
         """State of a new chain, dispersed about the fit."""
@@ -101,19 +104,19 @@ class GibbsProgram(Bound):
         iteration: int,
     ) -> None:
         """Run n sweeps and write them into the first n rows of the outputs."""
-        transport.advance(
-            self.rows,
-            self.data,
-            self.guess,
-            self._proposal(state),
-            self.centre,
-            transport.State(**{k: state[k] for k in transport.State._fields}),
-            crew.alone(),
-            self.every,
-            theta[:n],
-            u[:n],
-            stats[:n],
-        )
+        proposal = self._proposal(state)
+        chain = transport.State(**{k: state[k] for k in transport.State._fields})
+        outputs = theta[:n], u[:n], stats[:n]
+
+        def move(team: crew.Crew) -> None:
+            transport.advance(
+                self.rows, self.data, self.guess, proposal, self.centre, chain, team, self.every,
+                *outputs,
+            )  # fmt: skip
+
+        chunks = self.data.obs.lanes.chunk.shape[0] - 1
+        with crew.at_work(self.threads, chunks, self.q, move) as team:
+            move(team)
         if iteration < self.warmup:
             state["history"] = np.concatenate([state["history"], theta[:n]])
 

@@ -54,21 +54,21 @@ class Recipe:
     thin: int = 1
     classical: dict[str, Any] | None = None
 
-    def program(self, model: "Model") -> "Program":
-        """Return the program of a model's chains."""
-        program = self._moving(model)
+    def program(self, model: "Model", threads: int = 1) -> "Program":
+        """Return the program of a model's chains, each of which may use some threads."""
+        program = self._moving(model, threads)
         if self.keep != "summary":
             return program
         from .chains.summarized import Summarized
 
         return Summarized(program, self.warmup, self.thin)
 
-    def _moving(self, model: "Model") -> "Program":
+    def _moving(self, model: "Model", threads: int) -> "Program":
         map = Map(**self.map)
         if self.sampler == "gibbs" and len(model.design.factors) > 1:
             return CrossedProgram(model, map, self.covariance, self.warmup, self.init)
         if self.sampler == "gibbs":
-            return GibbsProgram(model, map, self.covariance, self.warmup, self.init)
+            return GibbsProgram(model, map, self.covariance, self.warmup, self.init, threads)
         if self.sampler == "collapsed":
             return CollapsedProgram(model, map.center, self.covariance, self.warmup, self.init)
         if self.classical is not None:

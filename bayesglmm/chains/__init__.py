@@ -10,5 +10,6 @@ from .draws import Draws
 from .program import Program, State
 from .run import added, extend, resume, run
 from .standing import Standing
+from .threads import inside
 
-__all__ = ["Draws", "Program", "Standing", "State", "added", "extend", "resume", "run"]
+__all__ = ["Draws", "Program", "Standing", "State", "added", "extend", "inside", "resume", "run"]

@@ -46,9 +46,18 @@ def run_on_threads(
 
 def threads(jobs: int | None, chains: int) -> int:
     """Return the number of threads: those asked for or the processors, and at most the chains."""
+    return min(_asked(jobs), chains)
+
+
+def inside(jobs: int | None, chains: int) -> int:
+    """Return the number of threads that each chain may have for itself."""
+    return max(1, _asked(jobs) // chains)
+
+
+def _asked(jobs: int | None) -> int:
     if jobs is None:
         can_ask = hasattr(os, "sched_getaffinity")
         jobs = len(os.sched_getaffinity(0)) if can_ask else os.cpu_count() or 1
     if jobs < 1:
         raise ValueError(f"jobs must be at least 1, not {jobs}")
-    return min(jobs, chains)
+    return jobs

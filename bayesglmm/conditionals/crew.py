@@ -9,6 +9,10 @@ the next pass and then return; they are sent back until the board says that it i
 Who takes what is left to chance; the result is not (`passes`).
 """
 
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +28,8 @@ CARRY, REDRAW = 0, 1  # tasks
 SHARES = 64  # runs of chunks a pass: the last one to finish is waited for, 1% of a pass
 NUMBER = 32  # bits of TAKEN that count runs; those above number the passes
 MASK = (1 << NUMBER) - 1
+ROWS = 50_000  # with fewer, a pass is too short to be shared
+PAUSE = 2e-4  # seconds that a helper sleeps that was not needed
 PATIENCE = 2_000  # looks at the board, with a rest each, before a helper returns: about 1 ms
 
 
@@ -50,14 +56,43 @@ def gather(chunks: int, q: int) -> Crew:
     return alone()._replace(board=board, sheet=np.zeros(1 + q * q + 2 * chunks))
 
 
-def helper(crew: Crew) -> Crew:
-    """Return what one more thread has."""
-    return crew._replace(stream=np.zeros(2, dtype=np.uint64), helps=1)
+@contextmanager
+def at_work(threads: int, chunks: int, q: int, move: Callable[[Crew], None]) -> Iterator[Crew]:
+    """Hold helpers ready while a chain is moved.
 
+    Parameters
+    ----------
+    threads : int
+        The one that moves the chain among them.
+    chunks, q : int
+        Of the model.
+    move : callable
+        What moves the chain, or helps, as its argument has it.
+    """
+    if threads < 2:
+        yield alone()
+        return
+    crew = gather(chunks, q)
 
-def dismiss(crew: Crew) -> None:
-    """Say that it is over."""
-    crew.board[OVER] = 1
+    def keep_helping() -> None:
+        own = crew._replace(stream=np.zeros(2, dtype=np.uint64), helps=1)
+        while not crew.board[OVER]:
+            move(own)
+            time.sleep(PAUSE)
+
+    helpers = [
+        threading.Thread(target=keep_helping, name="helper", daemon=True)
+        for _ in range(threads - 1)
+    ]
+    try:
+        for each in helpers:
+            each.start()
+        yield crew
+    finally:
+        crew.board[OVER] = 1
+        for each in helpers:
+            if each.ident is not None:
+                each.join()
 
 
 @kernel
