@@ -49,6 +49,7 @@ class Identity:
     max_treedepth: int
     init: str
     keep: str
+    options: str = ""
     version: str = __version__
 
     @classmethod
@@ -59,6 +60,7 @@ class Identity:
         seed: int | None,
         sampler: str,
         keep: str,
+        options: str,
         init: dict[str, float] | None,
         target_accept: float,
         **counts: Any,
@@ -74,6 +76,7 @@ class Identity:
             seed=None if seed is None else int(seed),
             sampler=sampler,
             keep=keep,
+            options=options,
             init=repr(sorted((name, float(value)) for name, value in (init or {}).items())),
             target_accept=float(target_accept),
             **numbers,

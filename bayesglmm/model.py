@@ -212,19 +212,25 @@ class Model:
 
         return to_user(self, theta, u)
 
-    def sample(self, draws: int = 1000, warmup: int = 1000, chains: int = 4, **options: Any) -> Any:
+    def sample(
+        self,
+        draws: int | None = None,
+        warmup: int | None = None,
+        chains: int = 4,
+        **options: Any,
+    ) -> Any:
         """Draw from the posterior; see `sampling.sample` for all options.
 
         Parameters
         ----------
         draws, warmup : int
-            Iterations kept and discarded, per chain.
+            Iterations kept and discarded, per chain; 1,000 of each by default.
         chains : int
         jobs : int, optional
             Chains that run at once; the number of cores if not given. Does not change the draws.
         seed : int, optional
             The same seed gives the same draws.
-        sampler : {"auto", "gibbs", "collapsed", "nuts", "hmc"}
+        sampler : {"auto", "gibbs", "collapsed", "classical", "nuts", "hmc"}
         thin : int
             Iterations for each draw kept.
         init : dict, optional
@@ -258,6 +264,23 @@ class Model:
             available memory are refused before anything is allocated.
         stream : str or Path, optional
             The netCDF file for ``keep="stream"``; it must not exist.
+        blocks : dict, optional
+            Blocks of ``sampler="classical"``, which they imply: methods by name. ``"beta"`` (or a
+            coefficient's row name, or a tuple of row names, for a block of its own; ``"beta"`` is
+            then the rest): ``"random_walk"``, ``"iwls"``, ``"conjugate"``, ``"slice"``,
+            ``"centred"``. ``"u"`` or ``"u[group]"``: ``"random_walk"``, ``"iwls"``,
+            ``"conjugate"``. ``"Sigma"``, a group's name or ``"Sigma[group]"``: ``"random_walk"``,
+            ``"conjugate"``, ``"near_conjugate"``, ``"slice"``. The dispersion's name:
+            ``"random_walk"``, ``"conjugate"``, ``"slice"``. Several methods are done in turn:
+            ``["iwls", "centred"]`` or ``"iwls+centred"``. What is not named gets what serves best.
+            ``post.sampler_blocks()`` and ``post.tuning_history()`` tell how they did.
+        nbi, nmc, ntu, maxtune : int, optional
+            As SAS's PROC MCMC has them: iterations of burn-in (``warmup``), iterations after it of
+            which every ``thin``-th is kept (``draws``), iterations of a loop of tuning of random
+            walks (500), and the most loops (24), which come before burn-in.
+        propcov : {"fit", "quanew", "ind"}, optional
+            Covariance of random walks: from the curvature at the fit; the same at first, then
+            learned in the loops of tuning; the identity at first, then learned.
 
         Returns
         -------

@@ -15,7 +15,7 @@ from .diagnostics.verdict import NameOf, Verdict, judge
 from .errors import DataError
 from .resumption import Resumption
 from .summary import summarize
-from .tables import Table
+from .tables import Table, frame_of
 
 if TYPE_CHECKING:
     import pandas
@@ -56,6 +56,8 @@ class Run:
         Versions of what the draws depend on.
     keep : str
         What was kept of the effects: "all", "summary" or "stream".
+    classical : dict or None
+        Blocks of a classical run and their history, as `sampling_history` reads them.
     """
 
     sampler: str
@@ -68,6 +70,7 @@ class Run:
     created: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     keep: str = "all"
+    classical: dict[str, Any] | None = None
 
 
 class NotKept(dict[str, Any]):
@@ -421,6 +424,52 @@ class Posterior(Derived):
         from . import outpost
 
         outpost.save(self, path, u=u, force=force)
+
+    def sampler_blocks(self) -> "pandas.DataFrame":
+        """Return the blocks of a classical run, in the order in which a sweep moves them.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``block parameters method acceptance``: acceptance in sampling, the mean over
+            chains; missing for exact draws and slices, which reject nothing.
+
+        Raises
+        ------
+        DataError
+            For another sampler.
+        """
+        from . import sampling_history
+
+        return frame_of(sampling_history.block_records(self._classical()))
+
+    def tuning_history(self) -> "pandas.DataFrame":
+        """Return what tuning, burn-in and sampling of a classical run were like.
+
+        The content of PROC MCMC's tables TuneHistory, BurnInHistory and SampleHistory.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``chain phase loop block method iterations scale acceptance``; ``phase`` is
+            Tuning, Burn-in or Sampling. A block of effects has its levels' mean scale and
+            acceptance. Blocks of exact draws and slices have no rows.
+
+        Raises
+        ------
+        DataError
+            For another sampler.
+        """
+        from . import sampling_history
+
+        return frame_of(sampling_history.history_records(self._classical()))
+
+    def _classical(self) -> dict[str, Any]:
+        if self.run.classical is None:
+            raise DataError(
+                f"blocks and their tuning are of sampler='classical'; this is {self.run.sampler!r}"
+            )
+        return self.run.classical
 
     def plot_trace(self, var_names: Sequence[str] = ("beta", "sd", "cor"), **options: Any) -> Any:
         """Plot densities and traces with ``arviz_plots.plot_trace_dist``; options go to it.

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from . import sampling_history
+
 if TYPE_CHECKING:
     from .posterior import Posterior
 
@@ -53,6 +55,8 @@ def _sampler(post: "Posterior") -> list[str]:
         f"{post.chains} chains x {post.draws} draws after {run.warmup} of warm-up, "
         f"thin {run.thin}, seed {run.seed}",
     ]
+    if run.classical is not None:
+        lines += sampling_history.lines(run.classical)
     if run.keep != "all":
         kept = {"summary": "moments and quantiles", "stream": "draws in a file"}[run.keep]
         lines.append(f"effects: {kept} (keep={run.keep!r})")

@@ -1,7 +1,6 @@
 """From a model to its posterior: the start, the sampler, the chains."""
 
 import inspect
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import chains as chain_runner
-from . import checks, keeping
+from . import checks, keeping, sampling_history, sas_options
 from ._jit import ENABLED
 from .chains import Draws
 from .checkpoint import SECONDS, Checkpoint, Identity
 from .choice import choose
 from .collapsed_program import start as collapsed_start
-from .conditionals import collapsed, crossed, transport
+from .conditionals import classical, collapsed, crossed, transport
 from .density import IDENTITY, Map, logdensity
 from .errors import DataError
 from .fits import aghq
@@ -39,8 +38,8 @@ LARGEST_FITTED = 4000  # connected effects: beyond, a fit takes longer than it s
 def sample(
     model: "Model",
     *,
-    draws: int = 1000,
-    warmup: int = 1000,
+    draws: int | None = None,
+    warmup: int | None = None,
     chains: int = 4,
     jobs: int | None = None,
     seed: int | None = None,
@@ -55,6 +54,12 @@ def sample(
     checkpoint_seconds: float = SECONDS,
     keep: str = "all",
     stream: str | Path | None = None,
+    blocks: dict[Any, Any] | None = None,
+    nbi: int | None = None,
+    nmc: int | None = None,
+    ntu: int | None = None,
+    maxtune: int | None = None,
+    propcov: str | None = None,
     **unknown: Any,
 ) -> Posterior:
     """Draw from the posterior of a model; the arguments are those of `Model.sample`.
@@ -68,6 +73,7 @@ def sample(
     """
     allowed = [name for name in inspect.signature(sample).parameters if name != "unknown"]
     checks.unknown_keywords("sample", unknown, allowed[1:])
+    draws, warmup = sas_options.counts(draws, warmup, thin, nbi, nmc)
     checks.sampler_arguments(
         draws=draws,
         warmup=warmup,
@@ -81,7 +87,10 @@ def sample(
         checkpoint=checkpoint,
         checkpoint_seconds=checkpoint_seconds,
     )
-    plan = choose(model, sampler)
+    plan = choose(model, sampler, blocks is not None)
+    warmup, classic = sas_options.classical(
+        model, plan.sampler, warmup, blocks=blocks, ntu=ntu, maxtune=maxtune, propcov=propcov
+    )
     quiet = progress is False
     keeping.check(model, keep=keep, stream=stream, chains=chains, draws=draws, quiet=quiet)
     if keep == "stream" and checkpoint is not None:
@@ -102,6 +111,7 @@ def sample(
             thin=thin,
             sampler=plan.sampler,
             keep=keep,
+            options=repr(classic) if classic else "",
             target_accept=target_accept,
             max_treedepth=max_treedepth,
         )
@@ -126,10 +136,11 @@ def sample(
             values,
             keep,
             thin,
+            classic,
         )
         if keeper is not None:
             keeper.open(seed, recipe)
-    program = recipe.program(model)
+    program = recipe.program(model, _inside(jobs, chains, executor))
     fitted = time.perf_counter()
     with _effects_file(model, stream, chains, draws) as file:
         result = chain_runner.run(
@@ -139,7 +150,7 @@ def sample(
             draws=draws,
             warmup=warmup,
             thin=thin,
-            jobs=jobs if jobs is not None else min(chains, os.cpu_count() or 1),
+            jobs=jobs,
             progress=progress,
             executor=executor,
             effects=None if file is None else [file.chain(row) for row in range(chains)],
@@ -153,7 +164,7 @@ def sample(
             u = file.finish(numbers, result.theta.shape[1])
             result = _with_rest(result, u)
     result.seconds["fit"] = fitted - began
-    return Posterior.from_draws(
+    post = Posterior.from_draws(
         model,
         result,
         sampler=plan.sampler,
@@ -162,6 +173,13 @@ def sample(
         recipe=recipe,
         u=u,
     )
+    held = sampling_history.of(program, result.standings)
+    return replace(post, run=replace(post.run, classical=held)) if held else post
+
+
+def _inside(jobs: int | None, chains: int, executor: Any) -> int:
+    """Threads of each chain; a worker elsewhere has one."""
+    return 1 if executor is not None else chain_runner.inside(jobs, chains)
 
 
 @contextmanager
@@ -217,7 +235,7 @@ def extend(
         quiet=progress is False,
     )
     began = time.perf_counter()
-    program = held.recipe.program(model)
+    program = held.recipe.program(model, _inside(jobs, len(standings), executor))
     previous = Draws(
         post.theta,
         np.empty((0, 0)),
@@ -263,6 +281,7 @@ def extend(
         seconds=chain_runner.added(post.run.seconds, more.seconds),
         interrupted=more.interrupted,
         created=_now(),
+        classical=sampling_history.of(program, more.standings),
     )
     values = _joined(post.values, user_values(model, more, keep, {}), kept)
     if keep != "all":
@@ -307,7 +326,11 @@ def _compile_ahead(sampler: str, several: bool) -> None:
     """The first time ever, half of the work is compiled in a second process, the fit in this."""
     if ENABLED:
         gibbs = crossed.advance if several else transport.advance
-        entries = {"gibbs": gibbs, "collapsed": collapsed.advance}
+        entries = {
+            "gibbs": gibbs,
+            "collapsed": collapsed.advance,
+            "classical": classical.advance,
+        }
         entries.get(sampler, logdensity).compile_elsewhere()
 
 

@@ -23,8 +23,11 @@ def sampler_arguments(
     executor: object = None,
     checkpoint: object = None,
     checkpoint_seconds: object = 0.0,
+    **optional: object,
 ) -> None:
     """Refuse arguments of ``sample`` outside their domain, by name.
+
+    Optional are numbers of iterations by SAS's names, which are whole where they are given.
 
     Raises
     ------
@@ -36,6 +39,9 @@ def sampler_arguments(
     _whole("chains", chains, 1)
     _whole("thin", thin, 1)
     _whole("max_treedepth", max_treedepth, 1)
+    for name, value in optional.items():
+        if value is not None:
+            _whole(name, value, 0 if name == "nbi" else 1)
     if jobs is not None:
         _whole("jobs", jobs, 1)
     if seed is not None:
