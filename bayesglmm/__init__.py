@@ -48,6 +48,8 @@ _HOME = {
     "Fit": "likelihood_fit",
     "anova": "likelihood_ratio",
     "compare": "comparison",
+    "diagnose": "diagnosis",
+    "Diagnosis": "diagnosis",
     "load": "io",
     "load_dataset": "datasets",
     "read_csv": "frames",
