@@ -111,6 +111,8 @@ def _read(draws: Any, names: Sequence[str] | None, u: bool) -> AnyDraws:
     from .likelihood_fit import Fit
     from .posterior import Posterior
 
+    if isinstance(draws, AnyDraws):
+        return draws
     if isinstance(draws, Posterior):
         return _of_posterior(draws, u)
     if isinstance(draws, Fit):
@@ -361,6 +363,33 @@ def _of_frame(draws: Any) -> AnyDraws:
     if len(set(columns)) < len(columns):
         raise DataError("the frame of draws has two columns of the same name")
     return of_columns({name: read_column(k, name) for k, name in enumerate(columns)}, "data frame")
+
+
+def beside(parts: Sequence[AnyDraws]) -> AnyDraws:
+    """Put the chains of several draws of the same parameters together.
+
+    Raises
+    ------
+    DataError
+        If they do not have the same parameters, or not as many draws.
+    """
+    first = parts[0]
+    for part in parts[1:]:
+        if set(part.names) != set(first.names):
+            odd = sorted(set(part.names) ^ set(first.names))
+            raise DataError(f"{first.source} and {part.source} do not both have {odd[0]!r}")
+        if part.values.shape[1] != first.values.shape[1]:
+            raise DataError(
+                f"{first.source} has {first.values.shape[1]} draws a chain and {part.source} "
+                f"{part.values.shape[1]}"
+            )
+    values = [part.values[..., [part.names.index(name) for name in first.names]] for part in parts]
+    stats = {
+        name: np.concatenate([part.stats[name] for part in parts])
+        for name in first.stats
+        if all(name in part.stats for part in parts)
+    }
+    return AnyDraws(first.names, np.concatenate(values), stats, first.source)
 
 
 def _chosen(draws: AnyDraws, parameters: Iterable[str]) -> AnyDraws:

@@ -1,4 +1,4 @@
-"""The command line: ``bayesglmm sample``, ``fit``, ``compare`` and ``datasets``."""
+"""The command line: ``bayesglmm sample``, ``fit``, ``compare``, ``diagnose`` and ``datasets``."""
 
 import argparse
 import sys
@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
-from . import __version__, cli_fit, cli_sample
+from . import __version__, cli_diagnose, cli_fit, cli_sample
 from .cli_arguments import BAD_INPUT, GOOD, INTERRUPTED, NOT_CONVERGED
 
 __all__ = ["BAD_INPUT", "GOOD", "INTERRUPTED", "NOT_CONVERGED", "main"]
@@ -18,6 +18,7 @@ examples:
       --factor period --prior "b=normal(0, 2.5)" --prior "sd=halfstudentt(3, 2.5)" --save herds.nc
   bayesglmm fit sleepstudy "Reaction ~ Days + (Days | Subject)" --method reml
   bayesglmm compare epilepsy "seizures ~ treat + (1 | id)" --family poisson --methods laplace,aghq
+  bayesglmm diagnose herds.nc
   bayesglmm datasets
 
 exit codes: 0 good, 1 not converged, 2 bad input, 3 interrupted
@@ -89,6 +90,14 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=form,
     )
     cli_fit.add_compare(compare)
+    diagnose = commands.add_parser(
+        "diagnose",
+        help="the convergence of a saved posterior, or of a table of draws",
+        description="Judge draws: the verdict in words, and the tables of all diagnostics.",
+        epilog=cli_diagnose.EXAMPLES,
+        formatter_class=form,
+    )
+    cli_diagnose.add(diagnose)
     datasets = commands.add_parser("datasets", help="list the data sets that are shipped")
     datasets.set_defaults(run=_datasets)
     return parser

@@ -40,6 +40,7 @@ TABLES = {
     "rhat": "rhat",
     "sampler": "sampler",
 }
+EVERY = tuple(name for name, table in TABLES.items() if name == table)
 PRINTED = ("tests", "autocorrelation", "ess", "mcse", "sampler")
 
 
@@ -316,8 +317,9 @@ class Diagnosis:
             (the first three in one, of each parameter the worst chain).
         """
         if isinstance(tables, str):
-            every = [name for name, table in TABLES.items() if name == table]
-            tables = {"all": every, "none": []}.get(tables.lower(), [tables])
+            tables = [tables]
+        if [name.lower() for name in tables] in (["all"], ["none"]):
+            tables = EVERY if tables[0].lower() == "all" else ()
         chains, length, k = self.draws.values.shape
         size = f"{chains} chain{'s' * (chains != 1)} x {length:,} draws"
         parts = [str(self.verdict), f"{size} of {k:,} parameter{'s' * (k != 1)}"]
@@ -327,8 +329,8 @@ class Diagnosis:
                 parts.append("\n".join(titled(listing.title, listing.lines(MAX_ROWS))))
         return "\n\n".join(parts)
 
-    def records(self) -> dict[str, Any]:
-        """Return the verdict and all tables, for JSON; a number that does not exist is None."""
+    def records(self, tables: Sequence[str] | None = None) -> dict[str, Any]:
+        """Return the verdict and all tables, or some, for JSON; no number is None."""
         chains, length, _ = self.draws.values.shape
         record: dict[str, Any] = {
             "converged": self.verdict.ok,
@@ -337,9 +339,8 @@ class Diagnosis:
             "chains": chains,
             "draws": length,
         }
-        for name, table in TABLES.items():
-            if name == table:
-                record[name] = self.listing(name).records()
+        for name in EVERY if tables is None else tables:
+            record[name] = self.listing(name).records()
         return record
 
     def __str__(self) -> str:

@@ -38,6 +38,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "data": (
         {
             "frames",
+            "parquet",
             "columns",
             "series",
             "coding",
@@ -69,6 +70,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "lanes",
             "layout",
             "density",
+            "coordinates",
             "fits",
             "conditionals",
         },
@@ -128,6 +130,8 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "prediction",
             "prior_draws",
             "predictive",
+            "shares",
+            "information",
             "marginal",
             "identified",
             "likelihood_ratio",
@@ -143,6 +147,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "cli_arguments",
             "cli_sample",
             "cli_fit",
+            "cli_diagnose",
             "exports",
         },
         {"tools", "data", "statistics", "movement", "meeting"},
