@@ -17,6 +17,7 @@ import numpy as np
 from . import covariance, families
 from ._jit import ENABLED, bare, entry, kernel, pointer_type, typeof, types
 from ._linalg import dot
+from .coordinates import from_standard, to_standard
 from .covariance import Covariance
 from .layout import Lanes
 from .prior_density import dispersion_logpdf, dispersion_slope, prior_logpdf, prior_slope
@@ -61,15 +62,20 @@ class Map(NamedTuple):
     theta = center + scale w;  v = modes + slopes' (theta - center) + C^-T z, with C C' the
     curvature of each group at the fit: one lower triangle a group (`blocks`), one for all effects
     (`dense`), or the identity (kind IDENTITY).
+
+    With an `information`, what is linear so is not v but x, from which v is made (`coordinates`).
     """
 
     kind: np.ndarray  # (1,) int64: IDENTITY, BLOCKS or DENSE
     center: np.ndarray  # (d,)
     scale: np.ndarray  # (d, d) lower triangular
     modes: np.ndarray  # (nv,)
-    slopes: np.ndarray  # (d, nv), d modes / d theta
+    slopes: np.ndarray  # (d, nv), d modes / d theta; (0, 0) without
     blocks: np.ndarray  # (Q, Q, J) lower triangles, one factor
     dense: np.ndarray  # (nv, nv) lower triangle
+    information: np.ndarray = np.zeros((0, 0))  # (Q, nv), A of each level; (0, 0) without
+    total: np.ndarray = np.zeros(0)  # (nv,) c of each level at the center
+    fall: np.ndarray = np.zeros((0, 0))  # (d, nv), d c / d theta
 
 
 IDENTITY, BLOCKS, DENSE = 0, 1, 2
@@ -195,21 +201,40 @@ def solve_lower(map, z):
 
 
 @kernel
-def to_natural(map, position, theta, v):
-    """Whitened position -> theta and v."""
-    d = theta.size
-    for i in range(d):
+def theta_of(map, position, theta):
+    """Whitened position -> theta."""
+    for i in range(theta.size):
         theta[i] = map.center[i] + dot(map.scale[i, : i + 1], position[: i + 1])
-    for i in range(v.size):
-        v[i] = position[d + i]
-    solve_upper(map, v)
-    for i in range(v.size):
-        v[i] += map.modes[i]
-    for j in range(d):
+
+
+@kernel
+def linear(map, position, theta, x):
+    """Whitened position -> x, the effects' part of it, at theta."""
+    for i in range(x.size):
+        x[i] = position[theta.size + i]
+    solve_upper(map, x)
+    for i in range(x.size):
+        x[i] += map.modes[i]
+    along(map, map.slopes, theta, x)
+
+
+@kernel
+def along(map, slopes, theta, out):
+    """Add to out what it changes by on the way from the center to theta."""
+    for j in range(slopes.shape[0]):
         step = theta[j] - map.center[j]
-        slope = map.slopes[j]
-        for i in range(v.size):
-            v[i] += slope[i] * step
+        slope = slopes[j]
+        if step != 0.0:
+            for i in range(out.size):
+                out[i] += slope[i] * step
+
+
+@kernel
+def standing(map, theta, c):
+    """What the levels' conditional means are of, at theta: c of `coordinates`."""
+    for i in range(c.size):
+        c[i] = map.total[i]
+    along(map, map.fall, theta, c)
 
 
 @kernel
@@ -249,12 +274,13 @@ def fill_eta(data, beta, u, first, last, eta):
 
 
 @kernel
-def natural_gradient(rows, data, theta, v, d_theta, d_v):
-    """Log density at (theta, v), the constant of the data left out; fills both gradients."""
+def natural_gradient(rows, data, theta, L, v, d_theta, d_L, d_v):
+    """Log density at (theta, v), the constant of the data left out; fills all three gradients.
+
+    That by psi, through L, is left to d_L; L is filled from psi.
+    """
     n, p, m = data.obs.y.size, data.prior.beta.shape[0], data.prior.covariance.row.size
     Q, nv = data.factor.size, v.size
-    L = np.zeros((Q, Q))
-    covariance.fill_L(data.prior.covariance, theta[p : p + m], L)
     phi = dispersion(data.prior, theta)
     u = np.empty(nv)
     effects(data, L, v, u)
@@ -284,7 +310,6 @@ def natural_gradient(rows, data, theta, v, d_theta, d_v):
     value += theta_logprior(data.prior, theta, L) - 0.5 * dot(v, v)
     theta_logprior_gradient(data.prior, theta, L, d_theta)
 
-    d_L = np.zeros((Q, Q))
     for i in range(nv):
         d_v[i] = -v[i]
     for k in range(Q):
@@ -297,20 +322,36 @@ def natural_gradient(rows, data, theta, v, d_theta, d_v):
                 if L[k, l] != 0.0:
                     for g in range(J):
                         d_v[place + g] += L[k, l] * score[g]
-    covariance.chain_psi(data.prior.covariance, L, d_L, d_theta[p : p + m])
     return value
 
 
 @entry(lambda: LOGDENSITY_SIGNATURE)
 def logdensity(rows, data, map, position, gradient):
     """Log density in whitened coordinates up to a constant; fills the gradient."""
-    d = map.center.size
+    d, Q, covariance_ = map.center.size, data.factor.size, data.prior.covariance
+    p, m = data.prior.beta.shape[0], data.prior.covariance.row.size
     nv = position.size - d
-    theta, v = np.empty(d), np.empty(nv)
-    to_natural(map, position, theta, v)
-    d_theta, d_v = np.empty(d), np.empty(nv)
-    value = natural_gradient(rows, data, theta, v, d_theta, d_v)
-    for j in range(d):
+    theta, v, L = np.empty(d), np.empty(nv), np.zeros((Q, Q))
+    theta_of(map, position, theta)
+    covariance.fill_L(covariance_, theta[p : p + m], L)
+    d_theta, d_v, d_L = np.empty(d), np.empty(nv), np.zeros((Q, Q))
+    linear(map, position, theta, v)
+    if map.information.shape[0] > 0:
+        x, c, d_x, d_c = v, np.empty(nv), np.empty(nv), np.empty(nv)
+        C = np.empty((Q, nv))
+        v = np.empty(nv)
+        standing(map, theta, c)
+        factor, levels, effect, A = data.factor, data.levels, data.effect, map.information
+        jacobian = from_standard(factor, levels, effect, A, L, c, x, C, v)
+        value = jacobian + natural_gradient(rows, data, theta, L, v, d_theta, d_L, d_v)
+        to_standard(factor, levels, effect, A, L, c, x, v, C, d_v, d_x, d_c, d_L)
+        for j in range(map.fall.shape[0]):
+            d_theta[j] += dot(map.fall[j], d_c)
+        d_v = d_x
+    else:
+        value = natural_gradient(rows, data, theta, L, v, d_theta, d_L, d_v)
+    covariance.chain_psi(covariance_, L, d_L, d_theta[p : p + m])
+    for j in range(map.slopes.shape[0]):
         d_theta[j] += dot(map.slopes[j], d_v)
     for j in range(d):
         total = 0.0
@@ -323,13 +364,28 @@ def logdensity(rows, data, map, position, gradient):
     return value
 
 
+@kernel
+def effects_of(data, map, theta, L, x, C, v):
+    """Fill v from x."""
+    if map.information.shape[0] > 0:
+        c = np.empty(x.size)
+        standing(map, theta, c)
+        A = map.information
+        from_standard(data.factor, data.levels, data.effect, A, L, c, x, C, v)
+    else:
+        for i in range(x.size):
+            v[i] = x[i]
+
+
 @entry(lambda: types.void(DATA_TYPE, MAP_TYPE, MATRIX, MATRIX, MATRIX))
 def unwhiten(data, map, positions, theta, u):
     """Positions (n, d + nv) -> theta (n, d) and effects u (n, nv)."""
     p, m = data.prior.beta.shape[0], data.prior.covariance.row.size
-    Q = data.factor.size
-    v, L = np.empty(u.shape[1]), np.zeros((Q, Q))
+    Q, nv = data.factor.size, u.shape[1]
+    x, v, L, C = np.empty(nv), np.empty(nv), np.zeros((Q, Q)), np.empty((Q, nv))
     for i in range(positions.shape[0]):
-        to_natural(map, positions[i], theta[i], v)
+        theta_of(map, positions[i], theta[i])
         covariance.fill_L(data.prior.covariance, theta[i, p : p + m], L)
+        linear(map, positions[i], theta[i], x)
+        effects_of(data, map, theta[i], L, x, C, v)
         effects(data, L, v, u[i])

@@ -23,6 +23,7 @@ from .density import IDENTITY, Map, logdensity
 from .errors import DataError
 from .fits import aghq
 from .fits.mode import Objective, at_theta, find, longest_steps, most_connected, unfitted
+from .fits.standard import standardized
 from .posterior import NotKept, Posterior, summed, user_values
 from .recipe import Recipe
 from .resumption import Resumption
@@ -341,11 +342,15 @@ def start(model: "Model", sampler: str) -> tuple[Map, np.ndarray]:
     rows, data, first, _, _ = model.problem
     if most_connected(data) > LARGEST_FITTED:
         map = unfitted(rows, data, first)
+        if sampler in ("nuts", "hmc"):
+            map = standardized(rows, data, map, fitted=False)
         return map, map.scale @ map.scale.T
     mode = find(rows, data, True, first)
     if sampler == "gibbs" and data.levels.size > 1:
         # Coordinates of all effects together are of no use here, and may be large.
         return mode.map._replace(kind=np.array([IDENTITY]), dense=np.zeros((0, 0))), mode.covariance
+    if sampler in ("nuts", "hmc"):
+        return standardized(rows, data, mode.map), mode.covariance
     if sampler == "gibbs":
         mode = centre(model, mode)
     return mode.map, mode.covariance

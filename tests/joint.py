@@ -248,6 +248,19 @@ def fixed_map(model, load: Load):
     )
 
 
+def standardizing(map):
+    """The same with levels that are standardized by some information, as if there were data."""
+    d, (q, J) = map.center.size, map.blocks.shape[1:]
+    rng = np.random.default_rng(6)
+    half = rng.normal(size=(J, q, q))
+    A = half @ np.swapaxes(half, 1, 2)
+    return map._replace(
+        information=np.ascontiguousarray(A.transpose(1, 2, 0)).reshape(q, q * J),
+        total=0.3 * rng.normal(size=q * J),
+        fall=0.3 * rng.normal(size=(d, q * J)),
+    )
+
+
 class Gibbs:
     """The transported sampler.
 
@@ -297,7 +310,8 @@ class Hamiltonian:
 
     def __init__(self, model, load: Load, kind: str, step_size: float = 0.25) -> None:
         programs, places = load("programs"), load("samplers.state")
-        self.map = fixed_map(model, load)
+        self.map = standardizing(fixed_map(model, load))
+        self.factors = load("covariance").factors
         self.target = programs.HamiltonianTarget(model, self.map, None)
         self.program = load("samplers.hamiltonian").HamiltonianProgram(kind, self.target, 0)
         size = self.program.dim + self.program.effects
@@ -315,9 +329,17 @@ class Hamiltonian:
     def begin(self, theta: np.ndarray, v: np.ndarray) -> None:
         map, d = self.map, theta.size
         q, J = map.blocks.shape[0], map.blocks.shape[2]
-        away = v - map.modes - (theta - map.center) @ map.slopes
+        from_center = theta - map.center
+        p, m = self.data.obs.X.shape[0], self.data.prior.covariance.row.size
+        L = self.factors(self.data.prior.covariance, theta[p : p + m])
+        A = map.information.reshape(q, q, J).transpose(2, 0, 1)
+        C = np.linalg.cholesky(np.eye(q) + L.T @ A @ L)
+        c = (map.total + from_center @ map.fall).reshape(q, J)
+        mean = np.linalg.solve(C @ np.swapaxes(C, 1, 2), (c.T @ L)[..., None])[..., 0]
+        x = np.einsum("glk,gl->kg", C, v.reshape(q, J).T - mean).ravel()
+        away = x - map.modes - from_center @ map.slopes
         position = self.state["position"]
-        position[:d] = np.linalg.solve(map.scale, theta - map.center)
+        position[:d] = np.linalg.solve(map.scale, from_center)
         position[d:] = np.einsum("lkg,lg->kg", map.blocks, away.reshape(q, J)).ravel()
 
     def step(self) -> tuple[np.ndarray, np.ndarray]:
