@@ -169,6 +169,23 @@ def add_log_likelihood(
     tree["log_likelihood"] = _tree(out, attributes(post))["log_likelihood"]
 
 
+def groups_left_out(post: "Posterior", log_likelihood: np.ndarray) -> "xarray.DataTree":
+    """Return log likelihoods (chains, draws, levels) of the groups of the first factor as a tree.
+
+    The coefficients are beside them, whose effective sample size ArviZ looks at.
+    """
+    factor = post.model.design.factors[0]
+    dim = own_name(factor.name)
+    coords = {"chain": np.arange(post.chains), "draw": np.arange(post.draws)}
+    coords |= {dim: np.asarray(factor.levels), "coefficient": np.asarray(post.model.names.fixed)}
+    out = Groups(coords)
+    out.add("posterior", "beta", [*SAMPLED, "coefficient"], post.values["beta"])
+    out.add(
+        "log_likelihood", own_name(post.model.design.response.name), [*SAMPLED, dim], log_likelihood
+    )
+    return _tree(out, attributes(post))
+
+
 def predictive(
     model: "Model", group: str, draws: np.ndarray, labels: Sequence[str], y: np.ndarray | None
 ) -> "xarray.DataTree":

@@ -105,3 +105,15 @@ class Derived:
         from .marginal import means
 
         return means(self, newdata, **options)
+
+    def icc(self, **limits: Any) -> "Quantities":
+        """Intraclass correlation of each grouping factor; see `shares.icc`."""
+        from .shares import icc
+
+        return icc(self, **limits)
+
+    def r2(self, **limits: Any) -> "Quantities":
+        """R2 of the fixed part, and of it with the groups; see `shares.r2`."""
+        from .shares import r2
+
+        return r2(self, **limits)

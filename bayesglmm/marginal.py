@@ -114,16 +114,16 @@ def coefficients(result: "Derived", **limits: Any) -> Marginal:
     title = "Marginal coefficients"
     made: Quantities
     if isinstance(result, Posterior):
-        values = _drawn(result)
+        values = drawn(result)
         shape = (result.chains, result.draws, -1)
         linear = marginal(values).reshape(shape)
         made = Drawn(title, model.names.fixed, linear, **limits)
         short = marginal(values, averages.approximate).mean(axis=0) if shortened else None
         conditional = values.beta.mean(axis=0)
     else:
-        fit = _as_fit(result)
-        values, covariance = _moved(fit)
-        estimate, covariance = _delta(marginal(values), covariance)
+        fit = as_fit(result)
+        values, covariance = moved(fit)
+        estimate, covariance = delta(marginal(values), covariance)
         made = Estimates(title, model.names.fixed, estimate, covariance, fit.df, **limits)
         short = marginal(values, averages.approximate)[0] if shortened else None
         conditional = fit.beta
@@ -182,12 +182,12 @@ def means(
     scale = response(family) if kind == "mean" else LINEAR
     title = f"Marginal {kind}s of {model.design.response.name}"
     if isinstance(result, Posterior):
-        linear = _over_draws(model, rows, _drawn(result), marginal)
+        linear = _over_draws(model, rows, drawn(result), marginal)
         linear = linear.reshape(result.chains, result.draws, -1)
         return Drawn(title, labels, linear, scale, **limits)
-    fit = _as_fit(result)
-    values, covariance = _moved(fit)
-    estimate, covariance = _delta(_over_draws(model, rows, values, marginal), covariance)
+    fit = as_fit(result)
+    values, covariance = moved(fit)
+    estimate, covariance = delta(_over_draws(model, rows, values, marginal), covariance)
     df = np.full(len(labels), np.min(fit.df, initial=np.inf))
     return Estimates(title, labels, estimate, covariance, df, scale, **limits)
 
@@ -253,7 +253,7 @@ def variances(
     return np.maximum(total, 0.0)
 
 
-def _drawn(post: "Posterior") -> Values:
+def drawn(post: "Posterior") -> Values:
     names = post.model.names
     flat = {
         name: np.asarray(post.values[name]).reshape(post.chains * post.draws, -1)
@@ -263,14 +263,14 @@ def _drawn(post: "Posterior") -> Values:
     return Values(flat["beta"], flat["sd"], flat["cor"], phi)
 
 
-def _as_fit(result: "Derived") -> "Fit":
+def as_fit(result: "Derived") -> "Fit":
     from .likelihood_fit import Fit
 
     assert isinstance(result, Fit)
     return result
 
 
-def _moved(fit: "Fit") -> tuple[Values, np.ndarray]:
+def moved(fit: "Fit") -> tuple[Values, np.ndarray]:
     """Values at the estimate, then moved up and down along each direction of theta, whitened.
 
     Returns the values and the covariance of theta.
@@ -292,8 +292,8 @@ def _moved(fit: "Fit") -> tuple[Values, np.ndarray]:
     return Values(found["beta"], without * found["sd"], found["cor"], phi), covariance
 
 
-def _delta(values: np.ndarray, covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Estimate and covariance of what `_moved` values were made into, (1 + 2 d, k)."""
+def delta(values: np.ndarray, covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Estimate and covariance of what `moved` values were made into, (1 + 2 d, k)."""
     d = len(covariance)
     slopes = (values[1 : 1 + d] - values[1 + d :]) / (2.0 * STEP)
     return values[0], slopes.T @ covariance @ slopes

@@ -21,7 +21,7 @@ def log_likelihood(post: "Posterior") -> np.ndarray:
     design, family = post.model.design, post.model.family
     response = design.response
     y, w, _ = family.prepare(response.y, response.known, design.weights)
-    constant = _constants(post)
+    constant = constants(post)
     phi = post.values[family.dispersion] if family.dispersion else None
     rows = families.bind(family)
     n = len(constant)
@@ -31,7 +31,7 @@ def log_likelihood(post: "Posterior") -> np.ndarray:
     step = max(1, CHUNK_VALUES // max(n, 1))
     for chain in range(post.chains):
         for start in range(0, post.draws, step):
-            predictors = _linear_predictors(post, chain, slice(start, start + step))
+            predictors = linear_predictors(post, chain, slice(start, start + step))
             for k, eta in enumerate(predictors, start):
                 at = 1.0 if phi is None else float(phi[chain, k])
                 rows(families.LOGLIK, eta, y, w, at, row_out, unused, unused, unused)
@@ -39,7 +39,7 @@ def log_likelihood(post: "Posterior") -> np.ndarray:
     return out + constant
 
 
-def _linear_predictors(post: "Posterior", chain: int, draws: slice) -> np.ndarray:
+def linear_predictors(post: "Posterior", chain: int, draws: slice) -> np.ndarray:
     """Return linear predictors (draws, n) of some draws of a chain."""
     design, values = post.model.design, post.values
     eta = values["beta"][chain, draws] @ design.X.T + design.offset
@@ -53,7 +53,7 @@ def _linear_predictors(post: "Posterior", chain: int, draws: slice) -> np.ndarra
     return np.ascontiguousarray(eta)
 
 
-def _constants(post: "Posterior") -> np.ndarray:
+def constants(post: "Posterior") -> np.ndarray:
     """Return the terms of data alone, row by row; families give their sum over the rows."""
     design, family = post.model.design, post.model.family
     y, known = design.response.y, design.response.known

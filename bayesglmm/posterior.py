@@ -20,12 +20,15 @@ from .tables import Table, frame_of
 if TYPE_CHECKING:
     import pandas
     import xarray
+    from arviz_stats import ELPDData
 
     from .chains import Draws
     from .design import Design
     from .diagnosis import Diagnosis
+    from .dic import DIC
     from .effects_summary import EffectsSummary
     from .model import Model
+    from .ods import Ods
     from .prediction import Prediction
     from .predictive import Predictive
     from .recipe import Recipe
@@ -402,6 +405,19 @@ class Posterior(Derived):
 
         return diagnose(self, u=u, **options)
 
+    @property
+    def ods(self) -> "Ods":
+        """SAS's tables by their ODS names: ``post.ods["PostSummaries"]``; see `ods.Ods`."""
+        from .ods import Ods
+
+        return Ods(self)
+
+    def dic(self) -> "DIC":
+        """Return the deviance information criterion, conditional on the effects; see `dic`."""
+        from .dic import dic
+
+        return dic(self)
+
     def to_frame(self, *, u: bool = False) -> "pandas.DataFrame":
         """Return the draws as a data frame, which other programs and `diagnose` read.
 
@@ -470,6 +486,42 @@ class Posterior(Derived):
                 f"blocks and their tuning are of sampler='classical'; this is {self.run.sampler!r}"
             )
         return self.run.classical
+
+    def loo(self, by: str = "row", **options: Any) -> "ELPDData":
+        """Leave-one-out cross-validation by Pareto-smoothed importance sampling, with ArviZ.
+
+        Parameters
+        ----------
+        by : {"row", "group"}
+            Leave out rows, given the effects of their groups; or whole groups, whose effects are
+            integrated out: how well a new group is predicted.
+        **options
+            Passed on to ``arviz_stats.loo``.
+
+        Returns
+        -------
+        arviz_stats.ELPDData
+            For ``arviz_stats.compare``.
+
+        Warns
+        -----
+        DataWarning
+            If every row has an effect of its own, so that leaving out rows means little.
+
+        Raises
+        ------
+        DataError
+            If groups are to be left out of a model with another number of factors than one.
+        """
+        from .information import loo
+
+        return loo(self, by, **options)
+
+    def waic(self) -> "ELPDData":
+        """Return the widely applicable information criterion; see `information.waic`."""
+        from .information import waic
+
+        return waic(self)
 
     def plot_trace(self, var_names: Sequence[str] = ("beta", "sd", "cor"), **options: Any) -> Any:
         """Plot densities and traces with ``arviz_plots.plot_trace_dist``; options go to it.

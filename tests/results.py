@@ -9,7 +9,7 @@ import numpy as np
 import bayesglmm as bg
 from bayesglmm.likelihood_fit import Fit
 from bayesglmm.model import Model
-from bayesglmm.posterior import Posterior, Run
+from bayesglmm.posterior import Posterior, Run, versions
 
 CHAINS, DRAWS = 4, 500
 
@@ -79,5 +79,5 @@ def posterior(of: Model, beta: np.ndarray, covariance: np.ndarray, seed: int = 1
         return np.broadcast_to(np.asarray(x, dtype=float), (*shape, *np.shape(x)))
 
     others = {name: same(x) for name, x in values.items()}
-    run = Run("nuts", "asked for", 1, 100, 1, {})
+    run = Run("nuts", "asked for", 1, 100, 1, {}, versions=versions())
     return Posterior(of, {"beta": draws, **others}, {}, np.zeros((*shape, 1)), run)

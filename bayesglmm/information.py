@@ -1,0 +1,208 @@
+"""Predictive accuracy: leave-one-out cross-validation by row and by group, and WAIC.
+
+Leaving out a row asks how well the model predicts another row of a group that it knows; leaving out
+a group, how well it predicts a group that it does not know. The latter needs the likelihood of a
+group with its effects integrated out (Merkle, Furr and Rabe-Hesketh 2019, Psychometrika 84, 802),
+here by Gauss-Hermite quadrature at nodes that follow each group's mean and covariance given the
+draw, as in Naylor and Smith (1982).
+"""
+
+import math
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import families
+from .errors import DataError, DataWarning
+from .pointwise import constants
+from .prediction import factors
+
+if TYPE_CHECKING:
+    import xarray
+    from arviz_stats import ELPDData
+
+    from .posterior import Posterior
+
+# Nodes a dimension: errors below 1e-6 of a log likelihood on the data sets of the tests.
+NODES = {1: 25, 2: 13, 3: 9}
+JITTER, TINY = 1e-10, 1e-30  # so that effects without spread have nodes
+WIDER = 1.25  # spread of the nodes over the posterior sds: one draw's effects may lie off centre
+BY = ("row", "group")
+UNSURE = (
+    0.4  # posterior variance of a log likelihood above which WAIC is poor (Vehtari et al. 2017)
+)
+
+
+def loo(post: "Posterior", by: str = "row", **options: Any) -> "ELPDData":
+    """Leave-one-out cross-validation; the arguments are those of `Posterior.loo`."""
+    from arviz_stats import loo as of_arviz
+
+    if by not in BY:
+        raise DataError(f"by has to be 'row' or 'group', not {by!r}")
+    if by == "group":
+        return of_arviz(_tree(post), **options)
+    _warn_of_single_rows(post)
+    return of_arviz(post.log_likelihood(), **options)
+
+
+def waic(post: "Posterior") -> "ELPDData":
+    """The widely applicable information criterion of rows given the effects (Watanabe 2010).
+
+    elpd = sum log E p(y_i | draw) - sum Var log p(y_i | draw). `loo` is as cheap, and says where it
+    fails.
+    """
+    from arviz_stats import ELPDData
+
+    _warn_of_single_rows(post)
+    values = next(iter(post.log_likelihood()["log_likelihood"].to_dataset().values()))
+    logs = values.to_numpy().reshape(-1, values.shape[-1])
+    most = logs.max(axis=0)
+    mean = most + np.log(np.exp(logs - most).mean(axis=0))
+    spread = logs.var(axis=0, ddof=1)
+    each = mean - spread
+    n = each.size
+    return ELPDData(
+        kind="waic",
+        elpd=float(each.sum()),
+        se=float(math.sqrt(n * each.var())),
+        p=float(spread.sum()),
+        n_samples=len(logs),
+        n_data_points=n,
+        scale="log",
+        warning=bool((spread > UNSURE).any()),
+        good_k=math.nan,
+        elpd_i=values[0, 0].drop_vars(["chain", "draw"]).copy(data=each),
+    )
+
+
+def _warn_of_single_rows(post: "Posterior") -> None:
+    design = post.model.design
+    for factor in design.factors:
+        if len(factor.levels) == len(factor.index):
+            warnings.warn(
+                f"every row has its own level of {factor.name}: without the row nothing is known "
+                f"of its effect, and leaving it out by importance sampling means little; "
+                "loo(by='group') integrates the effects out",
+                DataWarning,
+                stacklevel=4,
+            )
+
+
+def group_log_likelihood(post: "Posterior") -> np.ndarray:
+    """Log likelihoods of the groups with their effects integrated out, (chains, draws, levels).
+
+    Raises
+    ------
+    DataError
+        Without exactly one grouping factor, or with more effects a group than nodes can cover.
+    """
+    model = post.model
+    design, family = model.design, model.family
+    if len(design.factors) != 1:
+        raise DataError(
+            "leaving out groups needs one grouping factor; this model has "
+            f"{len(design.factors) or 'none'}"
+        )
+    q = sum(len(term.names) for term in design.terms)
+    if q not in NODES:
+        raise DataError(f"leaving out groups is for up to {max(NODES)} effects a group, not {q}")
+    factor = design.factors[0]
+    order = np.argsort(factor.index, kind="stable")
+    first = np.searchsorted(factor.index[order], np.arange(len(factor.levels)))
+    z = np.concatenate([term.z for term in design.terms], axis=1)[order]
+    draws_u = np.asarray(post.values["u"][factor.name]).reshape(-1, len(factor.levels), q)
+    away = draws_u - draws_u.mean(axis=0)
+    cov = np.einsum("njk,njl->jkl", away, away) / len(draws_u)
+    nodes = Nodes(q)
+    start = nodes.at(draws_u.mean(axis=0), WIDER**2 * cov)
+    index = factor.index[order]
+    response = design.response
+    y, w, _ = family.prepare(response.y, response.known, design.weights)
+    y, w = (np.repeat(x[order], nodes.count) for x in (y, w))
+    X, offset = design.X[order], design.offset[order]
+    constant = np.add.reduceat(constants(post)[order], first)
+    L = factors(model, post.values["sd"], post.values["cor"])
+    phi = post.values[family.dispersion] if family.dispersion else None
+    rows = families.bind(family)
+    values, unused = np.empty(y.size), np.empty(0)
+
+    def integrand(
+        at: tuple[np.ndarray, np.ndarray], eta: np.ndarray, phi: float, L: np.ndarray
+    ) -> np.ndarray:
+        u, log_weights = at
+        both = eta[:, None] + np.einsum("nk,nik->ni", z, u[index])
+        rows(families.LOGLIK, both.reshape(-1), y, w, phi, values, unused, unused, unused)
+        logs = np.add.reduceat(values.reshape(-1, nodes.count), first, axis=0)
+        return np.asarray(logs + _log_normal(u, L) + log_weights)
+
+    out = np.empty((post.chains, post.draws, len(factor.levels)))
+    for chain in range(post.chains):
+        for k in range(post.draws):
+            eta = X @ post.values["beta"][chain, k] + offset
+            at = 1.0 if phi is None else float(phi[chain, k])
+
+            given = eta, at, L[chain, k]
+            # The draw's own mean and covariance of the effects, by the wide nodes; then at them.
+            narrow = nodes.at(*_moments(start[0], integrand(start, *given)))
+            out[chain, k] = _log_sum(integrand(narrow, *given))
+    return out + constant
+
+
+class Nodes:
+    """Gauss-Hermite nodes of q dimensions.
+
+    Attributes
+    ----------
+    count : int
+    """
+
+    def __init__(self, q: int) -> None:
+        from numpy.polynomial.hermite_e import hermegauss
+
+        x, w = hermegauss(NODES[q])
+        self.grid = np.stack(np.meshgrid(*[x] * q, indexing="ij"), axis=-1).reshape(-1, q)
+        weights = np.stack(np.meshgrid(*[w] * q, indexing="ij"), axis=-1).reshape(-1, q)
+        # hermegauss is for the weight exp(-x^2 / 2)
+        self.own = np.log(weights).sum(axis=1) + 0.5 * (self.grid**2).sum(axis=1)
+        self.count = len(self.grid)
+
+    def at(self, mean: np.ndarray, cov: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Nodes (J, K, q) at means (J, q) and covariances (J, q, q), and log weights (J, K).
+
+        The sum of exp(log weight) f(node) is the integral of f.
+        """
+        most = np.einsum("jkk->jk", cov).max(axis=1)
+        jitter = JITTER * np.maximum(most, TINY)[:, None, None] * np.eye(cov.shape[-1])
+        C = np.linalg.cholesky(cov + jitter)
+        log_det = np.log(np.einsum("jkk->jk", C)).sum(axis=1)
+        return mean[:, None] + np.einsum("jkl,il->jik", C, self.grid), log_det[:, None] + self.own
+
+
+def _moments(nodes: np.ndarray, logs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Means (J, q) and covariances (J, q, q) under the integrand at nodes."""
+    share = np.exp(logs - logs.max(axis=1, keepdims=True))
+    share /= share.sum(axis=1, keepdims=True)
+    mean = np.einsum("ji,jik->jk", share, nodes)
+    away = nodes - mean[:, None]
+    return mean, np.einsum("ji,jik,jil->jkl", share, away, away)
+
+
+def _log_sum(logs: np.ndarray) -> np.ndarray:
+    most = logs.max(axis=1)
+    return np.asarray(most + np.log(np.exp(logs - most[:, None]).sum(axis=1)))
+
+
+def _log_normal(u: np.ndarray, L: np.ndarray) -> np.ndarray:
+    """Log density of N(0, L L') at u (J, K, q)."""
+    q = L.shape[0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        v = np.linalg.solve(L, u.reshape(-1, q).T)
+        value = -0.5 * (v**2).sum(axis=0) - np.log(np.diag(L)).sum()
+    return np.asarray(value - 0.5 * q * math.log(2.0 * math.pi)).reshape(u.shape[:2])
+
+
+def _tree(post: "Posterior") -> "xarray.DataTree":
+    from . import arviz_form
+
+    return arviz_form.groups_left_out(post, group_log_likelihood(post))
