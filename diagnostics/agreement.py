@@ -2,8 +2,7 @@
 
 The rule is that of the reference posteriors: |z| < 4 with the Monte Carlo errors of both sides (4.5
 for more than 60 parameters), and means, sds and quantiles of parameters with 4,000 effective draws
-on both sides. A sampler goes on until all its parameters have twice as many, within a limit of
-draws.
+on both sides. A sampler goes on until all its parameters have many, within a limit of draws.
 Samplers and what each refuses are the package's own: a new one appears by itself.
 
 Run as ``python -m diagnostics.agreement [--family F] [--structure S] [--sampler S] [--state FILE]``
@@ -34,10 +33,10 @@ from .report import Report, parser
 
 AGAINST = "nuts"
 PARAMETERS = 40  # scalars first, then effects, evenly spaced
-ENOUGH = 8_000  # effective draws of every parameter at which a sampler stops
-FIRST, LONGEST = 2_000, 32_000  # draws of each of 4 chains; lengths are doubled between
-LONGEST_HAMILTONIAN = 8_000
-WARMUP = 1_000
+ENOUGH = 4_400  # effective draws of every parameter at which a sampler stops
+FIRST, LONGEST = 1_500, 24_000  # draws of each of 4 chains; lengths are doubled between
+LONGEST_HAMILTONIAN = 12_000
+WARMUP, WARMUP_HAMILTONIAN = 1_000, 400
 SEED = 11
 STATE = Path(tempfile.gettempdir()) / "bayesglmm-agreement.jsonl"
 REFUSED = "-"  # in the table: the sampler is not for this model
@@ -88,14 +87,20 @@ def run(cell: Cell, sampler: str, longest: int | None = None) -> Result | None:
         choose(model, sampler)
     except bg.DataError:
         return None
+    hamiltonian = sampler in ("nuts", "hmc")
     if longest is None:
-        longest = LONGEST_HAMILTONIAN if sampler in ("nuts", "hmc") else LONGEST
+        longest = LONGEST_HAMILTONIAN if hamiltonian else LONGEST
     begun, draws = time.process_time(), min(FIRST, longest)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the verdict, which is kept
         try:
             post = model.sample(
-                sampler=sampler, draws=draws, warmup=WARMUP, seed=SEED, jobs=1, progress=False
+                sampler=sampler,
+                draws=draws,
+                warmup=WARMUP_HAMILTONIAN if hamiltonian else WARMUP,
+                seed=SEED,
+                jobs=1,
+                progress=False,
             )
             while True:
                 found = {name: moments(values) for name, values in parameters(post).items()}
