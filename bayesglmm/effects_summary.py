@@ -57,11 +57,14 @@ class EffectsSummary:
         moments: Moments = merge(sums)
         measured = moments.measured
         share = np.array([each.draws for each in sums], dtype=float)
-        heights = np.full((sketch.MARKERS, moments.mean.size), np.nan)
+        # As precise as the markers: nine of each effect are more than all the rest.
+        heights = np.full((sketch.MARKERS, moments.mean.size), np.nan, dtype=np.float32)
         if min(share) >= sketch.MARKERS:
-            heights[:] = 0.0
-            for state, part in zip(states, share / share.sum(), strict=True):
-                heights += part * state[f"{sketch.PREFIX}height"].T
+            for marker, own in enumerate(heights):
+                own[:] = sum(
+                    part * state[f"{sketch.PREFIX}height"][:, marker].astype(np.float64)
+                    for state, part in zip(states, share / share.sum(), strict=True)
+                )
 
         def scaled(x: np.ndarray) -> np.ndarray:
             return _in_order(effects_to_user(model, x))
@@ -74,7 +77,7 @@ class EffectsSummary:
             scaled(moments.mean),
             scaled(moments.sd),
             scaled(moments.mcse),
-            scaled(heights),
+            np.array([scaled(own).astype(np.float32) for own in heights]),
             placed(measured.finite.astype(float)) == 1.0,
             placed(measured.moved.astype(float)) == 1.0,
             placed(measured.r_hat),

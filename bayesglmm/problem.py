@@ -41,20 +41,24 @@ def bind(model: "Model") -> Problem:
     factor = np.array([t.factor for t in terms for _ in t.names], dtype=np.int64)
     levels = np.array([len(f.levels) for f in factors], dtype=np.int64)
     effect = np.cumsum(levels[factor]) - levels[factor] if factor.size else factor
-    Z = np.concatenate([t.z for t in terms], axis=1) if terms else np.zeros((n, 0))
-    X = (design.X - model.x_center) / model.x_scale
+    columns = list(zip((z for t in terms for z in t.z.T), model.z_scale, strict=True))
+    X = np.empty((design.X.shape[1], n))
+    for j, column in enumerate(design.X.T):
+        X[j] = ((column - model.x_center[j]) / model.x_scale[j])[rows]
+    # Of many rows every array counts: those that are all ones may be one.
+    ones = None
     if design.has_intercept:
-        X[:, model.intercept] = 1.0
-    Z = Z / model.z_scale
+        ones = X[model.intercept]
+        ones[:] = 1.0
 
     data = Data(
         Observations(
             y=y[rows].astype(np.float64),
-            w=w[rows].astype(np.float64),
+            w=w[rows].astype(np.float64) if ones is None or np.any(w != 1.0) else ones,
             offset=design.offset[rows].astype(np.float64),
-            X=np.ascontiguousarray(X[rows].T),
-            Z=np.ascontiguousarray(Z[rows].T),
-            ones=np.array([int(np.all(z == 1.0)) for z in Z.T], dtype=np.int64),
+            X=X,
+            Z=_scaled(columns, rows, ones),
+            ones=np.array([int(np.all(z / s == 1.0)) for z, s in columns], dtype=np.int64),
             lanes=lanes,
         ),
         Prior(
@@ -68,6 +72,18 @@ def bind(model: "Model") -> Problem:
         effect=effect.astype(np.int64),
     )
     return Problem(families.bind(family), data, _start(model), constant, tuple(order))
+
+
+def _scaled(
+    columns: list[tuple[np.ndarray, float]], rows: np.ndarray, ones: np.ndarray | None
+) -> np.ndarray:
+    """Columns over their scales in the order of `rows`, shape (columns, n)."""
+    if ones is not None and len(columns) == 1 and np.all(columns[0][0] / columns[0][1] == 1.0):
+        return ones[None]
+    Z = np.empty((len(columns), rows.size))
+    for own, (column, scale) in zip(Z, columns, strict=True):
+        own[:] = (column / scale)[rows]
+    return Z
 
 
 def _codes(priors: Any) -> np.ndarray:

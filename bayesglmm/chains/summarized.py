@@ -5,7 +5,7 @@ import numpy as np
 from . import sketch
 from .program import Program, State
 
-SCRATCH_BYTES = 32 * 2**20  # of draws of effects at a time
+SCRATCH_BYTES = 2**20  # of draws of effects at a time: they are summed up while in the cache
 
 
 class Summarized:
