@@ -91,6 +91,8 @@ class Design:
         Positions of the rows in the user's data.
     dropped : dict
         Rows that each column lacked and that were left out for it.
+    rows_read : int
+        Rows of the user's data; 0 if that was not noted.
     notes, warnings : tuple of str
         What was read in which way, and what the user was warned about.
     frozen : Frozen
@@ -108,6 +110,7 @@ class Design:
     weights: np.ndarray
     rows: np.ndarray
     dropped: dict[str, int] = field(default_factory=dict)
+    rows_read: int = field(default=0, kw_only=True)
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     frozen: Frozen = field(default_factory=Frozen)
@@ -240,6 +243,7 @@ def build(
         weights=frequency,
         rows=np.arange(table.size) if rows is None else rows,
         dropped=dropped,
+        rows_read=table.size,
         notes=(*findings.notes, *coder.notes),
         warnings=tuple(findings.warnings),
         frozen=coder.frozen,

@@ -190,7 +190,7 @@ class Diagnosis:
         if np.isfinite(p).any():
             worst = int(np.nanargmin(p))
             notes.append(
-                f"Geweke: beginning and end differ at 5% in {_share(p < SIGNIFICANT, p)} "
+                f"Geweke: beginning and end of a chain differ at 5% in {_share(p < SIGNIFICANT, p)} "
                 f"(by chance {SIGNIFICANT * np.isfinite(p).sum():.2g}); largest |z| "
                 f"{abs(self.measures.geweke.z[worst]):.2f}, {self._where(worst)}"
             )
@@ -356,4 +356,4 @@ class Diagnosis:
 
 def _share(failed: np.ndarray, of: np.ndarray) -> str:
     count = int(np.isfinite(of).sum())
-    return f"{int(failed.sum())} of {count} chain{'s' * (count != 1)} of parameters"
+    return f"{int(failed.sum())} of {count} trace{'s' * (count != 1)}"
