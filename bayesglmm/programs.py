@@ -156,7 +156,7 @@ def _centring(model: "Model", covariance: np.ndarray) -> centring.Centring:
     p, m = data.obs.X.shape[0], data.prior.covariance.row.size
     columns, W = centring.within_groups(data)
     stand_ins = [
-        _stand_in(rescaled(model.priors.beta[j], model.x_scale[j])) for j in columns.tolist()
+        stand_in(rescaled(model.priors.beta[j], model.x_scale[j])) for j in columns.tolist()
     ]
     exact = [s[2] for s in stand_ins]
     return centring.Centring(
@@ -168,7 +168,7 @@ def _centring(model: "Model", covariance: np.ndarray) -> centring.Centring:
     )
 
 
-def _stand_in(prior: Any) -> tuple[float, float, int]:
+def stand_in(prior: Any) -> tuple[float, float, int]:
     """Mean and precision of a Normal near the prior, and whether it is the prior itself."""
     if isinstance(prior, Flat):
         return 0.0, 0.0, 1
