@@ -253,22 +253,23 @@ def _standardized(axes: "Axes", comparison: "Comparison") -> None:
 
 
 def effects(
-    fit: "Fit",
+    fit: "Fit | Posterior",
     group: str | None = None,
     *,
     level: float = 0.95,
     path: str | Path | None = None,
     **unknown: Any,
 ) -> "Figure":
-    """Caterpillar plot: conditional modes in ascending order with their intervals.
+    """Caterpillar plot: effects in ascending order with their intervals.
 
     Parameters
     ----------
-    fit : Fit
+    fit : Fit or Posterior
+        Conditional modes of a fit; means and equal-tailed intervals of a posterior.
     group : str, optional
         A factor; the first if not given.
     level : float
-        Of the intervals, which take the fit's estimates for true.
+        Of the intervals; those of a fit take its estimates for true.
     path : str or Path, optional
         File that the figure is saved to.
     """
@@ -276,14 +277,14 @@ def effects(
 
     checks.unknown_keywords("plot_effects", unknown, ("group", "level", "path"))
     known = {name: (levels, columns) for name, levels, columns in groups(fit.model.design)}
-    if not known or fit.method == "glm":
-        raise DataError("the fit has no random effects")
+    drawn = isinstance(fit, Posterior)
+    if not known or (not isinstance(fit, Posterior) and fit.method == "glm"):
+        raise DataError("there are no random effects")
     group = next(iter(known)) if group is None else group
     if group not in known:
-        raise DataError(f"the fit has no group {group!r}; it has {', '.join(known)}")
+        raise DataError(f"there is no group {group!r}; there are {', '.join(known)}")
     levels, columns = known[group]
-    modes, sds = fit.effects[group], fit.effect_sds[group]
-    half = wald.quantile(level, np.full(1, np.inf))[0]
+    modes, low, high = _intervals(fit, group, level)
     named = len(levels) <= NAMED_LEVELS
     size = (min(3.2 * len(columns) + 1.0, 13.0), max(LEVEL_HEIGHT * len(levels), 2.0) + 1.0)
     if not named:
@@ -292,16 +293,17 @@ def effects(
     panels = figure.subplots(1, len(columns), squeeze=False)[0]
     for k, (axes, column) in enumerate(zip(panels, columns, strict=True)):
         order = np.argsort(modes[:, k], kind="stable")
-        x, reach, y = modes[order, k], half * sds[order, k], np.arange(len(levels))
-        clear = np.abs(x) > reach  # the interval leaves 0 out
+        x, left, right = modes[order, k], low[order, k], high[order, k]
+        y = np.arange(len(levels))
+        clear = (left > 0.0) | (right < 0.0)
         axes.axvline(0.0, color="0.6", lw=0.8, zorder=0)
         if len(levels) > LINE_LEVELS:
-            axes.fill_betweenx(y, x - reach, x + reach, color="#56B4E9", alpha=0.45, lw=0)
+            axes.fill_betweenx(y, left, right, color="#56B4E9", alpha=0.45, lw=0)
             axes.plot(x, y, color="black", lw=1.0)
         else:
             width = 1.2 if named else 0.7
             for mask, colour in ((~clear, "0.55"), (clear, "#0072B2")):
-                axes.hlines(y[mask], (x - reach)[mask], (x + reach)[mask], color=colour, lw=width)
+                axes.hlines(y[mask], left[mask], right[mask], color=colour, lw=width)
                 axes.plot(x[mask], y[mask], "o", color=colour, ms=3.5 if named else 1.8)
         axes.set_title(column, fontsize=10)
         axes.set_ylim(-0.8, len(levels) - 0.2)
@@ -313,20 +315,36 @@ def effects(
             axes.set_yticks([])
         axes.set_xlabel("effect", fontsize=9)
         _plain(axes)
-    figure.suptitle(
-        f"Effects of {group}: conditional modes, {100 * level:g}% intervals", fontsize=11
-    )
+    what = "posterior means" if drawn else "conditional modes"
+    figure.suptitle(f"Effects of {group}: {what}, {100 * level:g}% intervals", fontsize=11)
     figure.tight_layout()
     return _saved(figure, path)
 
 
-def residuals(fit: "Fit", kind: str = "pearson", *, path: str | Path | None = None) -> "Figure":
+def _intervals(
+    result: "Fit | Posterior", group: str, level: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Effects (levels, columns) of a group, and the ends of their intervals."""
+    if isinstance(result, Posterior):
+        draws = np.asarray(result.values["u"][group])
+        tail = 0.5 * (1.0 - level)
+        low, high = np.quantile(draws, [tail, 1.0 - tail], axis=(0, 1))
+        return draws.mean(axis=(0, 1)), low, high
+    modes = result.effects[group]
+    half = wald.quantile(level, np.full(1, np.inf))[0] * result.effect_sds[group]
+    return modes, modes - half, modes + half
+
+
+def residuals(
+    fit: "Fit | Posterior", kind: str = "pearson", *, path: str | Path | None = None
+) -> "Figure":
     """Residuals against linear predictors, with the mean of each twentieth of the rows.
 
     Parameters
     ----------
-    fit : Fit
-    kind : {"pearson", "deviance", "response"}
+    fit : Fit or Posterior
+        At the conditional modes of a fit; at the posterior mean of the linear predictor.
+    kind : {"pearson", "deviance", "response", "quantile"}
     path : str or Path, optional
         File that the figure is saved to.
     """
@@ -344,7 +362,9 @@ def residuals(fit: "Fit", kind: str = "pearson", *, path: str | Path | None = No
     axes.plot(means[:, 0], means[:, 1], color="#D55E00", lw=1.8, label="mean of nearby rows")
     axes.axhline(0.0, color="0.6", lw=0.8, zorder=0)
     label = "fitted value" if fit.model.family.link == "identity" else "linear predictor"
-    axes.set_xlabel(f"{label} at the conditional modes", fontsize=9)
+    where = "posterior mean of the " if isinstance(fit, Posterior) else ""
+    at = "" if where else " at the conditional modes"
+    axes.set_xlabel(f"{where}{label}{at}", fontsize=9)
     axes.set_ylabel(f"{kind} residual", fontsize=9)
     axes.legend(frameon=False, fontsize=8)
     _plain(axes)

@@ -252,8 +252,13 @@ class Fit(Derived):
 
         Parameters
         ----------
-        kind : {"deviance", "pearson", "response"}
+        kind : {"deviance", "pearson", "response", "quantile"}
+            Quantile residuals are randomized for discrete responses, alike at each call.
         """
+        if kind == "quantile":
+            from .quantile_residuals import of_fit
+
+            return of_fit(self, self._phi)
         return residuals.residuals(self.model, self.beta, self.effects, self._phi, kind)
 
     def plot_effects(self, group: str | None = None, **options: Any) -> "Figure":

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas
     import xarray
     from arviz_stats import ELPDData
+    from matplotlib.figure import Figure
 
     from .chains import Draws
     from .design import Design
@@ -522,6 +523,50 @@ class Posterior(Derived):
         from .information import waic
 
         return waic(self)
+
+    def fitted(self, kind: str = "response") -> np.ndarray:
+        """Posterior means of the rows' means or linear predictors, given the effects, shape (n,).
+
+        Parameters
+        ----------
+        kind : {"response", "link"}
+            Means (proportions for counts of trials), or linear predictors.
+        """
+        blocks = self.predict(scale=kind).blocks()
+        return np.concatenate([block.mean(axis=(0, 1)) for _, block in blocks])
+
+    def residuals(self, kind: str = "quantile") -> np.ndarray:
+        """Residuals of the rows given the effects, shape (n,).
+
+        Parameters
+        ----------
+        kind : {"quantile", "deviance", "pearson", "response"}
+            Randomized quantile residuals, standard normal if the model is right; the others at the
+            posterior means of the parameters and effects.
+        """
+        if kind == "quantile":
+            from .quantile_residuals import of_posterior
+
+            return of_posterior(self)
+        from .residuals import residuals
+
+        name = self.model.family.dispersion
+        phi = float(self.values[name].mean()) if name else 1.0
+        effects = {k: np.asarray(u).mean(axis=(0, 1)) for k, u in self.values["u"].items()}
+        beta = self.values["beta"].mean(axis=(0, 1))
+        return residuals(self.model, beta, effects, phi, kind)
+
+    def plot_effects(self, group: str | None = None, **options: Any) -> "Figure":
+        """Caterpillar plot of the effects of a group; see `fit_plots.effects`."""
+        from . import fit_plots
+
+        return fit_plots.effects(self, group, **options)
+
+    def plot_residuals(self, kind: str = "quantile", **options: Any) -> "Figure":
+        """Residuals against linear predictors; see `fit_plots.residuals`."""
+        from . import fit_plots
+
+        return fit_plots.residuals(self, kind, **options)
 
     def plot_trace(self, var_names: Sequence[str] = ("beta", "sd", "cor"), **options: Any) -> Any:
         """Plot densities and traces with ``arviz_plots.plot_trace_dist``; options go to it.

@@ -64,7 +64,7 @@ def residuals(
         For an unknown kind.
     """
     if kind not in KINDS:
-        raise ValueError(f"kind has to be one of {', '.join(KINDS)}, not {kind!r}")
+        raise ValueError(f"kind has to be one of {', '.join(KINDS)}, quantile, not {kind!r}")
     family, response = model.family, model.design.response
     eta = linear_predictor(model, beta, effects)
     trials = np.ones_like(eta) if response.trials is None else response.trials

@@ -343,7 +343,7 @@ def test_caterpillars_are_sorted(fit, tmp_path):
     order = [t.get_text() for t in figure.axes[0].get_yticklabels()]
     by_mode = np.argsort(fit.effects["id"][:, 0], kind="stable")
     assert order == [fit.model.design.factors[0].levels[i] for i in by_mode]
-    with pytest.raises(bg.DataError, match="no group 'nobody'; it has id"):
+    with pytest.raises(bg.DataError, match="no group 'nobody'; there are id"):
         fit.plot_effects("nobody")
 
 
