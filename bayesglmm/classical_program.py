@@ -1,38 +1,22 @@
 """The program of classical Metropolis within Gibbs: steps, loops of tuning, and their history."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import families
 from ._random import fill_normals_into
 from .adaptation import scale_tuning
 from .adaptation.proposal import triangle
-from .blocks import Asked, Block, data_of, resolve
+from .blocks import Asked, resolve
 from .bound import Bound
-from .conditionals import centring, classical
+from .classical_steps import Curvature, centres_of, steps_of
+from .conditionals import classical
 from .conditionals import classical_state as places
-from .density import Data, Map, unwhiten
-from .prior_defaults import rescaled
-from .priors import Flat, Normal
+from .density import Map, unwhiten
 
 if TYPE_CHECKING:
     from .model import Model
 
-METHODS = {
-    "random_walk": places.WALK,
-    "iwls": places.IWLS,
-    "conjugate": places.CONJUGATE,
-    "slice": places.SLICE,
-    "near_conjugate": places.NEAR,
-    "centred": places.CENTRED,
-}
-TARGETS = {
-    "beta": places.BETA,
-    "u": places.EFFECTS,
-    "Sigma": places.SIGMA,
-    "dispersion": places.PHI,
-}
 DISPERSION = 2.0  # chains start this many posterior sds away, in each direction
 ATTEMPTS = 100  # starts tried, each nearer the centre than the last
 MOST_LEVELS = 0.9  # of the levels of a factor have to be within the tolerance, and their mean
@@ -91,8 +75,8 @@ class ClassicalProgram(Bound):
         self.learns = propcov != "fit"
         if warmup != self.tuning + nbi:
             raise ValueError(f"{warmup} is not {self.loops} loops of {ntu} and {nbi} of burn-in")
-        self.steps, self.sizes = _steps(model, data, self.blocks, np.sqrt(np.diag(covariance)))
-        self.centres = _centres(model, data, self.blocks)
+        self.steps, self.sizes = steps_of(model, data, self.blocks, np.sqrt(np.diag(covariance)))
+        self.centres = centres_of(model, data, self.blocks)
         self.first = self._first_proposals(covariance, propcov)
 
     def _first_proposals(self, covariance: np.ndarray, propcov: str) -> places.Tuning:
@@ -100,7 +84,7 @@ class ClassicalProgram(Bound):
         table, triangles, levels, moments = self.steps.step, [], 0, 0
         scale = np.ones(len(self.blocks))
         u_scale: list[np.ndarray] = []
-        curves = _Curvature(self.rows, self.data, self.map) if propcov != "ind" else None
+        curves = Curvature(self.rows, self.data, self.map) if propcov != "ind" else None
         place = 0
         for b, block in enumerate(self.blocks):
             row = table[b]
@@ -154,13 +138,13 @@ class ClassicalProgram(Bound):
                 position[: self.dim] = np.linalg.solve(self.map.scale, change)
             unwhiten(self.data, self.map, position[None], theta, u)
             fresh = places.new_state(random, theta[0].copy(), u[0].copy(), self.data.obs.y.size)
-            state = {
+            state: dict[str, np.ndarray] = {
                 **fresh._asdict(),
                 **{f"tuning_{k}": v.copy() for k, v in self.first._asdict().items()},
                 "progress": np.array([int(self.loops == 0), 0]),
                 "history": np.zeros((self.loops + 1, len(self.blocks), 3)),
             }
-            nothing = (np.empty((0, k)) for k in (self.dim, self.effects, len(self.stats)))
+            nothing = np.empty((0, self.dim)), np.empty((0, self.effects)), np.empty((0, 2))
             self.advance(state, 0, *nothing, 0)
             if np.isfinite(state["loglik"]).all() and np.isfinite(state["theta"]).all():
                 self._begin_loop(state)
@@ -226,10 +210,10 @@ class ClassicalProgram(Bound):
     def _note(self, state: dict[str, np.ndarray], row: int) -> None:
         """Put iterations, scales and acceptances since the last time into the history."""
         tuning, history = self.tuning_of(state), state["history"][row]
-        proposed = tuning.count[:, places.PROPOSED]
+        proposed = tuning.tally[:, places.PROPOSED]
         history[:, ITERATIONS] = proposed
         history[:, SCALE] = self.scales(tuning)
-        history[:, RATE] = tuning.count[:, places.ACCEPTED] / np.maximum(proposed, 1.0)
+        history[:, RATE] = tuning.tally[:, places.ACCEPTED] / np.maximum(proposed, 1.0)
 
     def scales(self, tuning: places.Tuning) -> np.ndarray:
         """Scales of walks; of effects their mean over the levels."""
@@ -248,7 +232,7 @@ class ClassicalProgram(Bound):
         block, size = self.blocks[b], self.sizes[b]
         if block.method != "random_walk":
             return True
-        accepted, proposed = tuning.count[b]
+        accepted, proposed = tuning.tally[b]
         rate = accepted / max(proposed, 1.0)
         first = int(self.steps.step[b, places.TRIANGLE])
         if block.target != "u":
@@ -263,11 +247,11 @@ class ClassicalProgram(Bound):
         rates = tuning.level[places.ACCEPTS, levels] / max(proposed, 1.0)
         good = scale_tuning.settled(rates, size)
         if self.learns:
-            own = tuning.triangle[first : first + size * size * good.size]
-            own = own.reshape(size, size, good.size)
-            now = np.moveaxis(own, -1, 0)
+            flat = tuning.triangle[first : first + size * size * good.size]
+            all_levels = flat.reshape(size, size, good.size)
+            now = np.moveaxis(all_levels, -1, 0)
             new = scale_tuning.next_triangle(now, self._covariances(tuning, b, proposed))
-            own[:] = np.moveaxis(np.where(good[:, None, None], now, new), 0, -1)
+            all_levels[:] = np.moveaxis(np.where(good[:, None, None], now, new), 0, -1)
         scales = tuning.level[places.SCALES, levels]
         scales[:] = np.where(good, scales, scale_tuning.next_scale(scales, rates, size, proposed))
         return bool(scale_tuning.settled(rate, size) and good.mean() >= MOST_LEVELS)
@@ -293,7 +277,7 @@ class ClassicalProgram(Bound):
     def _begin_loop(self, state: dict[str, np.ndarray]) -> None:
         """Set counts and moments to 0; moments are taken about where the chain is now."""
         tuning = self.tuning_of(state)
-        tuning.count[:], tuning.level[places.ACCEPTS], tuning.theta[:] = 0.0, 0.0, 0.0
+        tuning.tally[:], tuning.level[places.ACCEPTS], tuning.theta[:] = 0.0, 0.0, 0.0
         tuning.theta[places.SHIFT], tuning.moment[:] = state["theta"], 0.0
         for b, block in enumerate(self.blocks):
             if block.target == "u" and block.method == "random_walk":
@@ -305,116 +289,3 @@ class ClassicalProgram(Bound):
     def summary(self, stats: np.ndarray) -> str:
         """Few words for the progress line."""
         return f"accept {stats[:, 0].mean():.2f}" if stats.size else ""
-
-
-def _steps(
-    model: "Model", data: Data, blocks: tuple[Block, ...], sds: np.ndarray
-) -> tuple[places.Steps, list[int]]:
-    """Lay blocks out for compiled code; the parameters that each moves at once."""
-    cov, p = data.prior.covariance, data.obs.X.shape[0]
-    table, members, sizes = np.zeros((len(blocks), 8), dtype=np.int64), [], []
-    for b, block in enumerate(blocks):
-        own: list[int] = list(block.members)
-        if block.target == "Sigma":
-            lo, hi = cov.block_start[block.which], cov.block_start[block.which + 1]
-            own = [p + e for e in range(cov.row.size) if lo <= cov.row[e] < hi]
-        elif block.target == "dispersion":
-            own = [sds.size - 1]
-        first = len(members)
-        if block.target == "u":
-            columns = np.flatnonzero(data.factor == block.which)
-            first, last = int(columns[0]), int(columns[-1]) + 1
-            sizes.append(last - first)
-        else:
-            members += own
-            last = len(members)
-            sizes.append(len(own))
-        which = 0 if block.method == "centred" else block.which
-        table[b, :5] = METHODS[block.method], TARGETS[block.target], first, last, which
-    centred = [b for b, block in enumerate(blocks) if block.method == "centred"]
-    table[centred, places.WHICH] = range(len(centred))
-    pairs = zip(model.priors.beta, model.x_scale, strict=True)
-    normal = [_stand_in(rescaled(prior, scale))[:2] for prior, scale in pairs]
-    steps = places.Steps(
-        table,
-        np.array(members, dtype=np.int64),
-        np.array(normal, dtype=np.float64).reshape(-1, 2),
-        centring.WIDTH * sds,
-    )
-    return steps, sizes
-
-
-def _stand_in(prior: Any) -> tuple[float, float, int]:
-    """Mean and precision of a Normal near the prior, and whether it is the prior itself."""
-    if isinstance(prior, Flat):
-        return 0.0, 0.0, 1
-    if isinstance(prior, Normal):
-        return prior.mean, prior.sd**-2, 1
-    return prior.mean, prior.scale**-2, 0
-
-
-def _centres(model: "Model", data: Data, blocks: tuple[Block, ...]) -> places.Centres:
-    """What the centred steps need, one after the other."""
-    parts = []
-    for block in blocks:
-        if block.method != "centred":
-            continue
-        own = data_of(data, block.which)
-        columns, W = centring.within_groups(own)
-        kept = np.isin(columns, block.members)
-        columns, W = columns[kept], np.ascontiguousarray(W[kept])
-        stand_ins = [
-            _stand_in(rescaled(model.priors.beta[j], model.x_scale[j])) for j in columns.tolist()
-        ]
-        part = centring.Centring(
-            np.array([(j, s[2]) for j, s in zip(columns, stand_ins, strict=True)], dtype=np.int64),
-            W,
-            np.ascontiguousarray(np.einsum("akg,blg->klab", W, W)),
-            np.array([s[:2] for s in stand_ins], dtype=np.float64),
-            np.zeros(0),
-        )
-        first = int(np.flatnonzero(data.factor == block.which)[0])
-        parts.append((first, int(own.levels[0]), part))
-    return places.pack(parts)
-
-
-class _Curvature:
-    """Curvature of the log posterior at a fit, block by block, all else held."""
-
-    def __init__(self, rows: Any, data: Data, map: Map) -> None:
-        from .covariance import factors
-
-        self.data = data
-        p, m = data.obs.X.shape[0], data.prior.covariance.row.size
-        theta = map.center
-        position = np.zeros((1, theta.size + map.modes.size))
-        u, out = np.empty((1, map.modes.size)), np.empty((1, theta.size))
-        unwhiten(data, map, position, out, u)
-        eta = data.obs.offset + theta[:p] @ data.obs.X
-        for k, f in enumerate(data.factor):
-            eta = eta + data.obs.Z[k] * u[0, data.effect[k] + data.level[f]]
-        phi = float(np.exp(theta[-1])) if data.prior.phi.shape[0] else 1.0
-        score, weight, spare = np.empty((3, eta.size))
-        rows(families.IWLS, eta, data.obs.y, data.obs.w, phi, score, weight, spare, spare)
-        self.weight = np.where(np.isfinite(weight) & (weight > 0.0), weight, 0.0)
-        self.L = factors(data.prior.covariance, theta[p : p + m])
-
-    def effects(self, f: int) -> np.ndarray:
-        """Cholesky factors (J, q, q) of the covariances of the effects of a factor's levels."""
-        data, own = self.data, np.flatnonzero(self.data.factor == f)
-        J, level, q = int(data.levels[f]), data.level[f], own.size
-        L = self.L[np.ix_(own, own)]
-        A = np.empty((J, q, q))
-        for i, k in enumerate(own):
-            for j, l in enumerate(own):
-                product = data.obs.Z[k] * data.obs.Z[l] * self.weight
-                A[:, i, j] = np.bincount(level, product, minlength=J)
-        # (Z'WZ + Sigma^-1)^-1 = L (I + L'Z'WZ L)^-1 L'
-        inner = np.linalg.cholesky(np.linalg.inv(np.eye(q) + L.T @ A @ L))
-        factor: np.ndarray = L @ inner
-        return factor
-
-    def coefficients(self, members: np.ndarray, precision: np.ndarray) -> np.ndarray:
-        """Cholesky factor of the covariance of some coefficients."""
-        X = self.data.obs.X[members]
-        return triangle(np.linalg.pinv((X * self.weight) @ X.T + np.diag(precision)))

@@ -48,11 +48,17 @@ def _verdict(post: "Posterior") -> str:
     return f"Interrupted: {post.draws} draws of each chain were kept.\n{text}"
 
 
+def _before(post: "Posterior") -> str:
+    """What comes before the draws; loops of tuning, whose number is each chain's, not counted."""
+    held = post.run.classical
+    return f"{post.run.warmup} of warm-up" if held is None else f"{held['nbi']} of burn-in"
+
+
 def _sampler(post: "Posterior") -> list[str]:
     run = post.run
     lines = [
         f"{run.sampler}: {run.reason}",
-        f"{post.chains} chains x {post.draws} draws after {run.warmup} of warm-up, "
+        f"{post.chains} chains x {post.draws} draws after {_before(post)}, "
         f"thin {run.thin}, seed {run.seed}",
     ]
     if run.classical is not None:

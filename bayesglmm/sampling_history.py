@@ -49,10 +49,10 @@ def _phases(program: ClassicalProgram, standing: Standing) -> Iterable[tuple[str
     yield PHASES[1], 1, noted[program.loops]
     if standing.iteration > program.warmup:
         tuning = program.tuning_of(state)
-        proposed = tuning.count[:, PROPOSED]
+        proposed = tuning.tally[:, PROPOSED]
         now = np.zeros((len(program.blocks), 3))
         now[:, DONE], now[:, SCALE] = proposed, program.scales(tuning)
-        now[:, RATE] = tuning.count[:, ACCEPTED] / np.maximum(proposed, 1.0)
+        now[:, RATE] = tuning.tally[:, ACCEPTED] / np.maximum(proposed, 1.0)
         yield PHASES[2], 1, now
 
 

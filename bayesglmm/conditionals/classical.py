@@ -154,8 +154,8 @@ def advance(rows, data, steps, tuning, centres, state, learn, theta_out, u_out, 
                     classical_theta.draw_sigma(rows, data, state, scratch)
                 else:
                     classical_theta.slices(rows, data, members, steps.width, state, scratch)
-            tuning.count[b, ACCEPTED] += accepted
-            tuning.count[b, PROPOSED] += 1.0
+            tuning.tally[b, ACCEPTED] += accepted
+            tuning.tally[b, PROPOSED] += 1.0
             if method == WALK or method == IWLS:
                 rate += accepted
                 tried += 1

@@ -30,7 +30,7 @@ def move(data, step, members, scale, triangle, width, L, state):
     cov, block, random = data.prior.covariance, step[WHICH], state.random
     p, Q = data.prior.beta.shape[0], L.shape[0]
     first, last = cov.block_start[block], cov.block_start[block + 1]
-    J, size = data.levels[data.factor[first]], last - first
+    J = data.levels[data.factor[first]]
     psi = state.theta[p : p + cov.row.size]
     sums, trial, before = np.zeros((Q, Q)), np.empty(psi.size), np.empty(psi.size)
     fill_sums(data, first, last, J, state.u, sums)

@@ -18,7 +18,7 @@ BETA, EFFECTS, SIGMA, PHI = 0, 1, 2, 3  # Steps.step[:, TARGET]
 METHOD, TARGET, FIRST, LAST, WHICH, TRIANGLE, LEVEL, MOMENT = 0, 1, 2, 3, 4, 5, 6, 7
 NEW, RUNNING = 0, 1
 STATUS, SWEEPS = 0, 1  # State.flag
-ACCEPTED, PROPOSED = 0, 1  # columns of Tuning.count
+ACCEPTED, PROPOSED = 0, 1  # columns of Tuning.tally
 SCALES, ACCEPTS = 0, 1  # rows of Tuning.level
 SHIFT, SUM, PRODUCTS = 0, 1, 2  # rows of Tuning.theta: products from there on
 NEW_ETA, NEW_LOGLIK, SCORE_ROW, WEIGHT_ROW, PRODUCT_ROW = 0, 1, 2, 3, 4  # Scratch.row
@@ -42,7 +42,7 @@ class Tuning(NamedTuple):
     """Proposals of random walks, and what warm-up learns for them."""
 
     scale: np.ndarray  # (steps,) of walks; of effects the mean over levels
-    count: np.ndarray  # (steps, 2) ACCEPTED and PROPOSED since last set to 0
+    tally: np.ndarray  # (steps, 2) ACCEPTED and PROPOSED since last set to 0
     triangle: np.ndarray  # (.,) Cholesky factors (size, size), or (q, q, J) of effects
     level: np.ndarray  # (2, .) SCALES and ACCEPTS of each level
     theta: np.ndarray  # (2 + d, d) SHIFT, SUM and PRODUCTS of theta - shift
@@ -52,9 +52,8 @@ class Tuning(NamedTuple):
 class Centres(NamedTuple):
     """`centring.Centring` of several factors, end to end."""
 
-    table: (
-        np.ndarray
-    )  # (centrings, 7) int64: columns from, to; first z column; q; J; place of W; of cross
+    # (centrings, 7) int64: columns from and to; first z column; q; J; places of W and of cross
+    table: np.ndarray
     column: np.ndarray  # (., 2) int64
     normal: np.ndarray  # (., 2)
     W: np.ndarray  # (.,)
@@ -91,7 +90,7 @@ def pack(parts: list[tuple[int, int, centring.Centring]]) -> Centres:
         columns, weights, crosses = columns + c, weights + part.W.size, crosses + part.cross.size
 
     def joined(arrays: list[np.ndarray], shape: tuple[int, ...], kind: type) -> np.ndarray:
-        empty = np.zeros(shape, dtype=kind)
+        empty: np.ndarray = np.zeros(shape, dtype=kind)
         return np.ascontiguousarray(np.concatenate([empty, *arrays]), dtype=kind)
 
     return Centres(
