@@ -93,6 +93,41 @@ def asked(blocks: Mapping[Any, Any] | None) -> Asked:
     return tuple(out)
 
 
+def parsed(text: str) -> dict[Any, Any]:
+    """Return blocks from the text of a command line.
+
+    ``"beta=iwls+centred, u=random_walk"``; several coefficients of one block are joined by ``+``.
+    Commas and signs inside brackets are part of names.
+
+    Raises
+    ------
+    DataError
+        For an entry without ``=``.
+    """
+    blocks = {}
+    for entry in _pieces(text, ","):
+        names, equals, methods = entry.rpartition("=")
+        if not equals:
+            raise DataError(
+                f'--blocks {entry!r} has no "="; write it as "beta=iwls, u=random_walk"'
+            )
+        key = _pieces(names, "+")
+        blocks[key[0] if len(key) == 1 else tuple(key)] = methods
+    return blocks
+
+
+def _pieces(text: str, separator: str) -> list[str]:
+    """Parts of a text between separators that are not inside brackets."""
+    depth, parts = 0, [""]
+    for letter in text:
+        depth += (letter in "([") - (letter in ")]")
+        if letter == separator and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts if part.strip()]
+
+
 def _is_list(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str)
 

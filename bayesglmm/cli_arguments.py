@@ -81,13 +81,25 @@ def add_sampler(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("sampler")
     group.add_argument("--seed", type=int, help="the same seed gives the same draws")
     group.add_argument("--chains", type=int, default=4)
-    group.add_argument("--draws", type=int, default=1000, help="kept of each chain")
-    group.add_argument("--warmup", type=int, default=1000)
+    group.add_argument("--draws", type=int, help="kept of each chain, 1000 by default")
+    group.add_argument("--warmup", type=int, help="iterations before them, 1000 by default")
     group.add_argument("--thin", type=int, default=1, help="iterations per draw kept")
     group.add_argument("--jobs", type=int, help="threads; the draws do not depend on it")
     group.add_argument(
-        "--sampler", choices=["auto", "gibbs", "collapsed", "nuts", "hmc"], default="auto"
+        "--sampler",
+        choices=["auto", "gibbs", "collapsed", "classical", "nuts", "hmc"],
+        default="auto",
     )
+    group.add_argument(
+        "--blocks",
+        metavar="TEXT",
+        help='classical sampling by blocks: "beta=iwls+centred, u=random_walk, Sigma=conjugate"',
+    )
+    group.add_argument("--nbi", type=int, help="iterations of burn-in, as --warmup")
+    group.add_argument("--nmc", type=int, help="iterations after burn-in, kept by --thin")
+    group.add_argument("--ntu", type=int, help="iterations of a loop of tuning of random walks")
+    group.add_argument("--maxtune", type=int, help="most loops of tuning")
+    group.add_argument("--propcov", choices=["fit", "quanew", "ind"], help="of random walks")
     group.add_argument("--target-accept", type=float, default=0.8)
     group.add_argument("--max-treedepth", type=int, default=10)
 
@@ -124,7 +136,10 @@ def free(*paths: str | None, force: bool) -> None:
 
 def sampled(arguments: argparse.Namespace, model: "Model") -> "Posterior":
     """Sample as the arguments of `add_sampler` say."""
+    from .blocks import parsed
+
     quiet = arguments.quiet or arguments.json
+    blocks = None if arguments.blocks is None else parsed(arguments.blocks)
     post: Posterior = model.sample(
         draws=arguments.draws,
         warmup=arguments.warmup,
@@ -135,6 +150,12 @@ def sampled(arguments: argparse.Namespace, model: "Model") -> "Posterior":
         thin=arguments.thin,
         target_accept=arguments.target_accept,
         max_treedepth=arguments.max_treedepth,
+        blocks=blocks,
+        nbi=arguments.nbi,
+        nmc=arguments.nmc,
+        ntu=arguments.ntu,
+        maxtune=arguments.maxtune,
+        propcov=arguments.propcov,
         progress=False if quiet else None,
     )
     return post
