@@ -19,6 +19,9 @@ ATTEMPTS = 100  # starts tried, each nearer the centre than the last
 STEP = 1e-4  # of differences of the log density: its logarithms of sds have no other scale
 WIDE_STEP = 0.1  # of differences for the curvature, in standard errors: what a chain sees of it
 LONGEST = 2.0  # logs of sds change by this much in one step of the search at most
+EASY_WHOLE = 0.6  # acceptance of all of t at once above which it needs no moves in parts
+POOR_WHOLE = 0.2  # and below which it is not worth its time
+LEVEL_COST, CLASS_COST, VALUE_COST = 4.0, 3.0, 600.0  # nanoseconds, see `_rounds`
 WIDEST = 1.5  # sd of the first proposal in a direction that the data say nothing of
 
 
@@ -43,11 +46,10 @@ class CollapsedProgram:
         self.effects = int(sum(data.levels[f] for f in data.factor))
         self.center = center[self.p :]
         self.covariance = covariance[self.p :, self.p :]
-        m = data.prior.covariance.row.size
         d = self.center.size
-        self.edges = adaptation.blocks(d, 0) if d > 0 else []
-        self.walks = adaptation.walks(np.sqrt(np.diag(self.covariance))[:m])
-        self.rounds = 1
+        parts = adaptation.blocks(d, 0) if d > 0 else []
+        self.edges = [(0, d), *parts] if len(parts) > 1 else parts
+        self.rounds = _rounds(self.sums)
 
     def start(self, random_state: np.ndarray, chain: int) -> dict[str, np.ndarray]:
         """State of a new chain, dispersed about the mode."""
@@ -67,16 +69,21 @@ class CollapsedProgram:
                 f"chain {chain}: the log density is not finite at any of {ATTEMPTS} starts"
             )
         state = collapsed.new_state(random, points[finite[0]])._asdict()
-        proposal = collapsed.new_proposal(self.center, scale, self.edges, self.walks)
+        proposal = collapsed.new_proposal(self.center, scale, self.edges)
         state.update({f"proposal_{k}": v for k, v in proposal._asdict().items()})
         state["history"] = np.zeros((0, self.center.size))
         return state
 
     def values(self, points: np.ndarray) -> np.ndarray:
         """Log densities of (psi, log sigma) at points (k, d)."""
-        out = np.empty(len(points))
+        out, d = np.empty(len(points)), self.center.size
+        state = collapsed.new_state(np.zeros(2, dtype=np.uint64), self.center)
+        proposal = collapsed.new_proposal(self.center, np.eye(d), self.edges)
+        none = np.empty((0, 0))
         points = np.ascontiguousarray(points, dtype=np.float64)
-        collapsed.values(self.sums, self.pattern, self.prior, points, out)
+        collapsed.advance(
+            self.sums, self.pattern, self.prior, proposal, state, 0, none, none, none, points, out
+        )
         return out
 
     def boundaries(self, warmup: int) -> list[int]:
@@ -103,6 +110,8 @@ class CollapsedProgram:
             theta[:n],
             u[:n],
             stats[:n],
+            np.empty((0, 0)),
+            np.empty(0),
         )
         if iteration < self.warmup:
             state["history"] = np.concatenate([state["history"], theta[:n, self.p :]])
@@ -115,24 +124,43 @@ class CollapsedProgram:
         center, covariance = adaptation.moments(state["history"], self.center, self.covariance)
         state["proposal_center"][:] = center
         state["proposal_scale"][:] = adaptation.triangle(covariance)
-        kind, tuning = state["proposal_block"][:, 2], state["proposal_tuning"]
-        for block in range(len(kind)):
-            rate = tuning[block, 1] / max(tuning[block, 2], 1.0)
-            if kind[block] == collapsed.WALK:
-                tuning[block, 0] = adaptation.tune_step(tuning[block, 0], rate)
-                # A better centre may have been found since: try again, but not blindly at the end.
-                if block < len(self.edges) and not last:
-                    kind[block] = collapsed.INDEPENDENCE
-            elif rate < adaptation.POOR:
-                kind[block] = collapsed.WALK
-        tuning[:, 1:] = 0.0
+        self._choose(state["proposal_block"][:, 2], state["proposal_tuning"], last)
+        state["proposal_tuning"][:, 1:] = 0.0
         state["flag"][collapsed.STATUS] = collapsed.MOVED
         if last:
             state["history"] = np.zeros((0, self.center.size))
 
+    def _choose(self, kind: np.ndarray, tuning: np.ndarray, last: bool) -> None:
+        """How each block moves from now on: all of t at once where that goes well, or in parts."""
+        tried = tuning[:, 2] > 0.0
+        rate = tuning[:, 1] / np.maximum(tuning[:, 2], 1.0)
+        walking = kind == collapsed.WALK
+        for block in np.flatnonzero(walking & tried):
+            tuning[block, 0] = adaptation.tune_step(tuning[block, 0], rate[block])
+        if not last:
+            # A better centre may have been found: all may try again, but not blindly at the end.
+            kind[:] = collapsed.INDEPENDENCE
+        kind[tried & ~walking & (rate < adaptation.POOR)] = collapsed.WALK
+        if len(kind) > 1 and tried[0]:
+            if rate[0] < POOR_WHOLE:
+                kind[0] = collapsed.IDLE
+            elif rate[0] > EASY_WHOLE and last:
+                kind[1:] = collapsed.IDLE
+
     def summary(self, stats: np.ndarray) -> str:
         """Few words for the progress line."""
         return f"accept {stats[:, 0].mean():.2f}" if stats.size else ""
+
+
+def _rounds(sums: collapsed.Sums) -> int:
+    """Moves of t for each draw of beta and u: more where the draw takes longer than they do.
+
+    With half the moves accepted, a second one raises the effective size of a draw from .6 to .9.
+    """
+    q, J = sums.own.shape[0], sums.member.size
+    draw = LEVEL_COST * q * (q + 1) * J
+    value = VALUE_COST + CLASS_COST * q * q * (q + 1) * sums.count.size
+    return 2 + int(draw > 4.0 * value) + int(draw > 16.0 * value)
 
 
 def start(model: "Model") -> tuple[Map, np.ndarray]:

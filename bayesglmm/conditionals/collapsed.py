@@ -34,14 +34,15 @@ from ..fits.pattern import Parts
 from ..fits.products import start_of
 from ..fits.system import PATTERN_TYPE
 from ..prior_density import dispersion_logpdf
+from .collapsed_sums import Sums as Sums
 from .collapsed_sums import empty
 
-T_DF = 8.0  # degrees of freedom of the proposal of t: tails above the posterior's
-INDEPENDENCE, WALK = 0, 1
+DF = 5  # degrees of freedom of the proposal of t: with 8, tails of few groups' sds stick
+INDEPENDENCE, WALK, IDLE = 0, 1, 2  # how a block moves
 MOVED, READY = 0, 1  # State.flag[STATUS]: w does not belong to the proposal yet
 STATUS, RUN = 0, 1  # of State.flag; RUN counts iterations without an acceptance
 STATS = ("accept", "stuck_run", "logdensity")
-LEVELS = 256  # drawn at once: what is between their draws stays in the first-level cache
+LEVELS = 256  # worked at once: what lies between their sums and draws stays in cache
 SMALL = 24  # rows of a square up to which plain loops factorize it faster than tiles
 
 
@@ -50,7 +51,7 @@ class Proposal(NamedTuple):
 
     center: np.ndarray  # (d,)
     scale: np.ndarray  # (d, d) lower triangular
-    block: np.ndarray  # (blocks, 3) int64: range of w that each block moves; INDEPENDENCE or WALK
+    block: np.ndarray  # (blocks, 3) int64: range of w that each block moves, and how
     tuning: np.ndarray  # (blocks, 3) step of a walk; accepted and proposed since last set to 0
 
 
@@ -78,10 +79,10 @@ class Work(NamedTuple):
     """Arrays that an evaluation goes through."""
 
     L: np.ndarray  # (Q, Q)
-    spare: np.ndarray  # (q, C)
-    H: np.ndarray  # (q, q, C)
-    K: np.ndarray  # (q, q, C)
-    mixed: np.ndarray  # (b, q, C or 0)
+    spare: np.ndarray  # (q, LEVELS)
+    H: np.ndarray  # (q, q, LEVELS) C, with its diagonal inverted
+    log: np.ndarray  # (LEVELS,)
+    mixed: np.ndarray  # (b, q, LEVELS) T'a
     M: np.ndarray  # (b, b)
     left: Parts  # of the rest, the levels eliminated
 
@@ -91,14 +92,9 @@ def new_state(random: np.ndarray, t: np.ndarray) -> State:
     return State(random, np.array([MOVED, 0]), np.array(t, dtype=np.float64), np.zeros(t.size))
 
 
-def new_proposal(
-    center: np.ndarray,
-    scale: np.ndarray,
-    edges: list[tuple[int, int]],
-    walks: list[tuple[int, int]],
-) -> Proposal:
-    """Independence proposals of blocks of t, then random walks of others."""
-    blocks = [(*edge, INDEPENDENCE) for edge in edges] + [(*edge, WALK) for edge in walks]
+def new_proposal(center: np.ndarray, scale: np.ndarray, edges: list[tuple[int, int]]) -> Proposal:
+    """Independence proposals of blocks of t."""
+    blocks = [(*edge, INDEPENDENCE) for edge in edges]
     return Proposal(
         np.array(center, dtype=np.float64),
         np.array(scale, dtype=np.float64, order="C"),
@@ -125,14 +121,14 @@ def new_side(sums, pattern):
 @kernel
 def new_work(sums, pattern):
     """Zeros of the shapes of a model."""
-    q, C, R, b = sums.own.shape[0], sums.count.size, sums.rest_border.shape[0], sums.start.size + 1
-    Q = pattern.z_order.size
+    q, R, b = sums.own.shape[0], sums.rest_border.shape[0], sums.start.size + 1
+    Q, size = pattern.z_order.size, min(LEVELS, sums.count.size)
     return Work(
         np.zeros((Q, Q)),
-        np.zeros((q, C)),
-        np.zeros((q, q, C)),
-        np.zeros((q, q, C)),
-        np.zeros((b, q, 0 if sums.pairs.shape[0] > 0 else C)),
+        np.zeros((q, size)),
+        np.zeros((q, q, size)),
+        np.zeros(size),
+        np.zeros((b, q, size)),
         np.zeros((b, b)),
         _rest_parts(sums.rest.size, R, b),
     )
@@ -151,108 +147,122 @@ def _rest_parts(size, R, b):
 
 
 @simd
-def _logs(x, out):
-    for i in range(out.size):
-        out[i] = log(x[i])
-
-
-@simd
-def _inverse_roots(x):
-    for i in range(x.size):
+def _take_pivot(x, logs):
+    """Logs += log of the root of x, and x becomes 1 over it: a diagonal element of C."""
+    for i in range(logs.size):
+        logs[i] += 0.5 * log(x[i])
         x[i] = 1.0 / math.sqrt(x[i])
 
 
 @bare
-def _condition(sums, lam, work, T):
-    """T and K = T T' of each class; returns the log determinants of C, summed over levels."""
-    q, spare, H, K = T.shape[0], work.spare, work.H, work.K
-    value = 0.0
-    for l in range(q):
-        for k in range(q):
-            out = spare[k]
-            for c in range(out.size):
-                out[c] = 0.0
-            for m in range(l, q):
-                if lam[m, l] != 0.0:
-                    add(out, sums.own[k, m], lam[m, l])
-        for k in range(l, q):
-            out = H[k, l]
-            for c in range(out.size):
-                out[c] = 1.0 if k == l else 0.0
-            for m in range(k, q):
-                if lam[m, k] != 0.0:
-                    add(out, spare[m], lam[m, k])
-    for k in range(q):
-        pivot = H[k, k]
-        for l in range(k):
-            out, scale = H[k, l], H[l, l]
-            for m in range(l):
-                x, y = H[k, m], H[l, m]
-                for c in range(out.size):
-                    out[c] -= x[c] * y[c]
-            for c in range(out.size):
-                out[c] *= scale[c]
-            for c in range(out.size):
-                pivot[c] -= out[c] * out[c]
-        _logs(pivot, spare[0])
-        value += 0.5 * dot(sums.count, spare[0])
-        _inverse_roots(pivot)  # the diagonal of C, inverted
-    for i in range(q):
-        for j in range(q):
-            out, scale = T[i, j], H[j, j]
-            for c in range(out.size):
-                out[c] = lam[i, j]
-            for m in range(j):
-                x, y = T[i, m], H[j, m]
-                for c in range(out.size):
-                    out[c] -= x[c] * y[c]
-            for c in range(out.size):
-                out[c] *= scale[c]
-    for k in range(q):
-        for l in range(k + 1):
-            out = K[k, l]
-            for c in range(out.size):
-                out[c] = 0.0
-            for j in range(q):
-                x, y = T[k, j], T[l, j]
-                for c in range(out.size):
-                    out[c] += x[c] * y[c]
-            if l < k:
-                copy(K[l, k], out)
-    return value
+def clear(out):
+    """Out = 0."""
+    for i in range(out.size):
+        out[i] = 0.0
 
 
 @bare
-def _border(sums, work, T):
-    """M = [X y]'W[X y] less what the levels explain of it, lower triangle."""
-    M, q, b, C = work.M, T.shape[0], work.M.shape[0], sums.count.size
+def multiply(out, x):
+    """Out *= x."""
+    for i in range(out.size):
+        out[i] *= x[i]
+
+
+@bare
+def add_product(out, x, y):
+    """Out += x y."""
+    for i in range(out.size):
+        out[i] += x[i] * y[i]
+
+
+@bare
+def subtract_product(out, x, y):
+    """Out -= x y."""
+    for i in range(out.size):
+        out[i] -= x[i] * y[i]
+
+
+@bare
+def _condition(own, lam, work, T, first, last):
+    """T of classes first .. last - 1; log determinants of their C go into ``work.log``."""
+    q, size = T.shape[0], last - first
+    H, logs = work.H, work.log[:size]
+    clear(logs)
+    for l in range(q):
+        for k in range(q):
+            out = work.spare[k, :size]
+            clear(out)
+            for m in range(l, q):
+                if lam[m, l] != 0.0:
+                    add(out, own[k, m, first:last], lam[m, l])
+        for k in range(l, q):
+            out = H[k, l, :size]
+            for c in range(size):
+                out[c] = 1.0 if k == l else 0.0
+            for m in range(k, q):
+                if lam[m, k] != 0.0:
+                    add(out, work.spare[m, :size], lam[m, k])
+    for k in range(q):
+        pivot = H[k, k, :size]
+        for l in range(k):
+            out = H[k, l, :size]
+            for m in range(l):
+                subtract_product(out, H[k, m, :size], H[l, m, :size])
+            multiply(out, H[l, l, :size])
+            subtract_product(pivot, out, out)
+        _take_pivot(pivot, logs)
+    for i in range(q):
+        for j in range(q):
+            out = T[i, j, first:last]
+            for c in range(size):
+                out[c] = lam[i, j]
+            for m in range(j):
+                subtract_product(out, T[i, m, first:last], H[j, m, :size])
+            multiply(out, H[j, j, :size])
+
+
+@bare
+def _levels(sums, side, work):
+    """Log determinants of C summed over levels; M = [X y]'W[X y] less what the levels explain.
+
+    M has its lower triangle only.
+    """
+    M, T, q, C = work.M, side.T, side.T.shape[0], sums.count.size
+    b, paired = M.shape[0], sums.pairs.shape[0] > 0
+    value = 0.0
     for i in range(b):
         for j in range(i + 1):
             M[i, j] = sums.fixed[i, j]
-    for c in range(sums.pairs.shape[0]):
-        place = 0
-        for k in range(q):
-            for l in range(k + 1):
-                factor, own, e = work.K[k, l, c], sums.pairs[c, place], 0
-                for i in range(b):
-                    for j in range(i + 1):
-                        M[i, j] -= factor * own[e]
-                        e += 1
-                place += 1
-    if sums.pairs.shape[0] > 0:
-        return
-    for i in range(b):
-        for k in range(q):
-            out = work.mixed[i, k]
-            for c in range(C):
-                out[c] = 0.0
-            for m in range(q):
-                x, y = T[m, k], sums.border[i, m]
-                for c in range(C):
-                    out[c] += x[c] * y[c]
-        for j in range(i + 1):
+    for first in range(0, C, LEVELS):
+        last = min(first + LEVELS, C)
+        size = last - first
+        _condition(sums.own, side.lam, work, T, first, last)
+        value += dot(sums.count[first:last], work.log[:size])
+        if paired:
+            continue
+        for i in range(b):
             for k in range(q):
-                M[i, j] -= dot(work.mixed[i, k], work.mixed[j, k])
+                out = work.mixed[i, k, :size]
+                clear(out)
+                for m in range(q):
+                    add_product(out, T[m, k, first:last], sums.border[i, m, first:last])
+            for j in range(i + 1):
+                for k in range(q):
+                    M[i, j] -= dot(work.mixed[i, k, :size], work.mixed[j, k, :size])
+    if paired:
+        for c in range(C):
+            place = 0
+            for k in range(q):
+                for l in range(k + 1):
+                    factor, own, e = 0.0, sums.pairs[c, place], 0
+                    for j in range(q):
+                        factor += T[k, j, c] * T[l, j, c]
+                    for i in range(b):
+                        for j in range(i + 1):
+                            M[i, j] -= factor * own[e]
+                            e += 1
+                    place += 1
+    return value
 
 
 @kernel
@@ -263,15 +273,21 @@ def _eliminate(sums, pattern, side, work):
     copy(left.rest, sums.rest)
     for a in range(sums.rest_border.shape[0]):
         copy(left.rest_border[a], sums.rest_border[a])
-    moved = np.empty(q)
+    moved, T = np.empty(q), side.T
+    K = np.empty((q, q))
     for c in range(sums.count.size):
         first, last = sums.cell[c], sums.cell[c + 1]
+        for k in range(q):
+            for l in range(q):
+                K[k, l] = 0.0
+                for j in range(q):
+                    K[k, l] += T[k, j, c] * T[l, j, c]
         for a in range(first, last):
             own, place = sums.cells[a], sums.column[a]
             for k in range(q):
                 moved[k] = 0.0
                 for l in range(q):
-                    moved[k] += work.K[k, l, c] * own[l]
+                    moved[k] += K[k, l] * own[l]
             row, target = pattern.base[place], left.rest_border[place]
             for d in range(first, a + 1):
                 total = 0.0
@@ -303,7 +319,7 @@ def _eliminate(sums, pattern, side, work):
     return value
 
 
-@kernel
+@bare
 def evaluate(sums, pattern, prior, t, side, work):
     """Log density of t, up to a constant; -inf where it has none. Fills the side."""
     cov, p = prior.covariance, sums.start.size
@@ -321,8 +337,7 @@ def evaluate(sums, pattern, prior, t, side, work):
         for l in range(Q):
             side.lam[k, l] = work.L[pattern.z_order[k], pattern.z_order[l]] / sigma
     side.sigma[0] = sigma
-    value -= _condition(sums, side.lam, work, side.T)
-    _border(sums, work, side.T)
+    value -= _levels(sums, side, work)
     if sums.rest_border.shape[0] > 0:
         value -= _eliminate(sums, pattern, side, work)
     M, scale = work.M, 1.0 / (sigma * sigma)
@@ -344,7 +359,7 @@ def evaluate(sums, pattern, prior, t, side, work):
     return value if value > -math.inf and value < math.inf else -math.inf
 
 
-@kernel
+@bare
 def _draw_beta(sums, side, random, beta, weights):
     """Beta given t, and the weights (-deviation, 1) of the border columns."""
     p = beta.size
@@ -426,7 +441,7 @@ def _draw_levels(sums, side, weights, shift, random, score, noise, table, u):
                     out[g] += sigma * gathered[g] * own[g]
 
 
-@kernel
+@bare
 def _shifts(sums, rest, shift):
     """What the rest effects say of each class: sum over its cells."""
     for c in range(sums.count.size):
@@ -448,18 +463,17 @@ def _propose(proposal, block, random, w, new_w, t):
         for i in range(low, high):
             new_w[i] = w[i] + proposal.tuning[block, 0] * new_w[i]
     else:
-        # chi-square on 8 degrees of freedom: four exponentials
-        chi_square = 0.0
-        for _ in range(4):
-            chi_square += 2.0 * exponential(random)
-        factor = math.sqrt(T_DF / chi_square)
+        # chi-square on 5 degrees of freedom: two exponentials and a normal
+        z = normal(random)
+        chi_square = z * z + 2.0 * (exponential(random) + exponential(random))
+        factor = math.sqrt(DF / chi_square)
         old_square, new_square = 0.0, 0.0
         for i in range(low, high):
             new_w[i] *= factor
             old_square += w[i] * w[i]
             new_square += new_w[i] * new_w[i]
-        power = 0.5 * (T_DF + high - low)
-        ratio = power * (math.log1p(new_square / T_DF) - math.log1p(old_square / T_DF))
+        power = 0.5 * (DF + high - low)
+        ratio = power * (math.log1p(new_square / DF) - math.log1p(old_square / DF))
     for i in range(w.size):
         t[i] = proposal.center[i] + dot(proposal.scale[i, : i + 1], new_w[: i + 1])
     return ratio
@@ -475,28 +489,23 @@ def _to_w(proposal, t, w):
 if ENABLED:
     SUMS_TYPE, PRIOR_TYPE = typeof(empty()), typeof(empty_data().prior)
     STATE_TYPE = typeof(new_state(np.zeros(2, dtype=np.uint64), np.zeros(1)))
-    PROPOSAL_TYPE = typeof(new_proposal(np.zeros(1), np.eye(1), [(0, 1)], []))
+    PROPOSAL_TYPE = typeof(new_proposal(np.zeros(1), np.eye(1), [(0, 1)]))
     MATRIX, VECTOR = types.float64[:, ::1], types.float64[::1]
 else:
     SUMS_TYPE = PRIOR_TYPE = STATE_TYPE = PROPOSAL_TYPE = MATRIX = VECTOR = None
 
 
-@entry(lambda: types.void(SUMS_TYPE, PATTERN_TYPE, PRIOR_TYPE, MATRIX, VECTOR))
-def values(sums, pattern, prior, points, out):
-    """Log densities of t at points (k, d)."""
-    side, work = new_side(sums, pattern), new_work(sums, pattern)
-    for i in range(out.size):
-        out[i] = evaluate(sums, pattern, prior, points[i], side, work)
-
-
 @entry(
     lambda: types.void(
         SUMS_TYPE, PATTERN_TYPE, PRIOR_TYPE, PROPOSAL_TYPE, STATE_TYPE, types.int64,
-        MATRIX, MATRIX, MATRIX,
+        MATRIX, MATRIX, MATRIX, MATRIX, VECTOR,
     )
 )  # fmt: skip
-def advance(sums, pattern, prior, proposal, state, rounds, theta_out, u_out, stats):
-    """Run as many iterations as theta_out has rows, each with so many rounds of moves of t."""
+def advance(sums, pattern, prior, proposal, state, rounds, theta_out, u_out, stats, points, values):
+    """Run as many iterations as theta_out has rows, each with so many rounds of moves of t.
+
+    Before that, `values` receives the log densities of t at points (k, d).
+    """
     p, d, q = sums.start.size, state.t.size, sums.own.shape[0]
     R, C = sums.rest_border.shape[0], sums.count.size
     one, other = new_side(sums, pattern), new_side(sums, pattern)
@@ -505,6 +514,10 @@ def advance(sums, pattern, prior, proposal, state, rounds, theta_out, u_out, sta
     shift = np.zeros((q, C))
     score, noise = np.empty((q, LEVELS)), np.empty((q, LEVELS))
     table = np.empty(LEVELS)
+    for i in range(values.size):
+        values[i] = evaluate(sums, pattern, prior, points[i], one, work)
+    if theta_out.shape[0] == 0:
+        return
     if state.flag[STATUS] == MOVED:
         _to_w(proposal, state.t, state.w)
         state.flag[STATUS] = READY
@@ -512,9 +525,12 @@ def advance(sums, pattern, prior, proposal, state, rounds, theta_out, u_out, sta
     value, current = evaluate(sums, pattern, prior, state.t, one, work), 0
     blocks = proposal.block.shape[0]
     for row in range(theta_out.shape[0]):
-        accepted = 0
+        accepted, proposed = 0, 0
         for _ in range(rounds):
             for block in range(blocks):
+                if proposal.block[block, 2] == IDLE:
+                    continue
+                proposed += 1
                 ratio = _propose(proposal, block, state.random, state.w, new_w, new_t)
                 threshold = math.log(uniform(state.random))
                 side = other if current == 0 else one
@@ -526,7 +542,7 @@ def advance(sums, pattern, prior, proposal, state, rounds, theta_out, u_out, sta
                     value, current = new_value, 1 - current
                     copy(state.t, new_t)
                     copy(state.w, new_w)
-        state.flag[RUN] = 0 if accepted > 0 or blocks == 0 else state.flag[RUN] + 1
+        state.flag[RUN] = 0 if accepted > 0 or proposed == 0 else state.flag[RUN] + 1
         side = one if current == 0 else other
         _draw_beta(sums, side, state.random, theta_out[row, :p], weights)
         copy(theta_out[row, p:], state.t)
@@ -538,6 +554,6 @@ def advance(sums, pattern, prior, proposal, state, rounds, theta_out, u_out, sta
         if q > 0:
             own = u_out[row]
             _draw_levels(sums, side, weights, shift, state.random, score, noise, table, own)
-        stats[row, 0] = accepted / max(rounds * blocks, 1)
+        stats[row, 0] = accepted / max(proposed, 1)
         stats[row, 1] = state.flag[RUN]
         stats[row, 2] = value

@@ -19,6 +19,7 @@ from ..fits.pattern import Pattern, arrange, parts, sorted_border, sorted_z
 from ..fits.system import gram
 from ..priors import FLAT, NORMAL
 
+PAIR_COST = 8  # of an operation on sums over a class, against one on levels, which are vectors
 MOST_KEYS = 20_000_000  # numbers compared to find classes; beyond, every level is its own class
 
 
@@ -83,7 +84,7 @@ def collect(data: Data) -> tuple[Sums, Pattern]:
     C, each = example.size, all_parts.own_border
     pairs = np.zeros((0, q * (q + 1) // 2, b * (b + 1) // 2))
     # Operations of a value by classes and by levels; levels also have to be mixed.
-    if C * pairs[0:1].shape[1] * (b + 1) < J * q * (b + 1 + 2 * q):
+    if PAIR_COST * C * pairs.shape[1] * (b + 1) < J * q * (b + 1 + 2 * q):
         pairs = _pairs(each, member, C)
     else:
         member, example, count = np.arange(J), np.arange(J), np.ones(J)
