@@ -6,7 +6,7 @@ import numpy as np
 
 from . import families
 from .adaptation.proposal import triangle
-from .blocks import Block, data_of
+from .block_plan import Block, data_of
 from .conditionals import centring
 from .conditionals import classical_state as places
 from .covariance import factors
