@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from .chains import Draws
+    from .crosscheck import Crosscheck
     from .design import Design
     from .diagnosis import Diagnosis
     from .dic import DIC
@@ -568,6 +569,18 @@ class Posterior(Derived):
 
         return fit_plots.residuals(self, kind, **options)
 
+    def sensitivity(self) -> "pandas.DataFrame":
+        """Sensitivity of every parameter to the priors and to the likelihood, by power-scaling.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``prior``, ``likelihood`` (above .05 is sensitive) and ``diagnosis``.
+        """
+        from .sensitivity import sensitivity
+
+        return sensitivity(self)
+
     def plot_trace(self, var_names: Sequence[str] = ("beta", "sd", "cor"), **options: Any) -> Any:
         """Plot densities and traces with ``arviz_plots.plot_trace_dist``; options go to it.
 
@@ -577,6 +590,39 @@ class Posterior(Derived):
 
         present = [name for name in var_names if name in self.data.posterior.data_vars]
         return arviz_plots.plot_trace_dist(self.data, var_names=present, **options)
+
+    def crosscheck(self, sampler: str | None = None, **options: Any) -> "Crosscheck":
+        """Sample the model again by another sampler, and compare all parameters.
+
+        Samplers have little in common but the model, so that what is wrong with one, or missed by
+        it, shows as a difference. By default NUTS checks the others, and HMC checks NUTS.
+
+        Parameters
+        ----------
+        sampler : str, optional
+            As of `Model.sample`.
+        draws, warmup : int, optional
+            Of each chain; as many as this posterior's by default. Means can be compared from 400
+            effective draws on, sds and quantiles from 4,000 on.
+        seed : int, optional
+            One more than this posterior's by default.
+        jobs, progress, executor
+            As of `Model.sample`.
+
+        Returns
+        -------
+        crosscheck.Crosscheck
+            Print it for the verdict; ``ok``, ``table`` (one row a parameter, effects too), and
+            ``second``, the other posterior.
+
+        Raises
+        ------
+        DataError
+            If it is the sampler that this posterior was drawn by.
+        """
+        from .crosscheck import crosscheck
+
+        return crosscheck(self, sampler, **options)
 
     def save(self, path: str | Path, *, force: bool = False, states: bool = True) -> None:
         """Save to one netCDF file, which ``bayesglmm.load`` reads back; see `bayesglmm.io.save`."""

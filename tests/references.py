@@ -1,8 +1,6 @@
-"""Posteriors known from elsewhere: data, model, explicit priors, and the rule of agreement.
+"""Posteriors known from elsewhere: data, model, explicit priors.
 
-The rule, calibrated on 408 parameters of five models fitted by other software: |z| < 4 with the
-Monte Carlo errors of both sides (4.5 where more than 60 parameters are compared at once), means
-within .08 sd, sd ratio .94-1.06, 5% and 95% quantiles within .15 sd.
+The rule of agreement is the package's own, that of `bayesglmm.crosscheck`.
 """
 
 import json
@@ -15,33 +13,15 @@ import numpy as np
 import pandas as pd
 
 import bayesglmm as bg
-from bayesglmm.diagnostics.ess import ess_bulk
-from bayesglmm.diagnostics.mcse import mcse_mean
+from bayesglmm.crosscheck import MIN_ESS, Moments, disagreements, moments
+
+__all__ = ["MIN_ESS", "REFERENCES", "Moments", "Reference", "disagreements", "moments"]
 
 DATA = Path(__file__).parent / "data"
-
-MAX_Z, MAX_Z_MANY, MANY = 4.0, 4.5, 60
-MAX_MEAN = 0.08
-SD_RATIO = (0.94, 1.06)
-MAX_QUANTILE = 0.15
-MIN_ESS = 4000  # below this, on either side, only means are compared
 
 # So many that all scalars and nearly all effects pass MIN_ESS.
 DRAWS = {"gibbs": 20_000, "nuts": 15_000}
 FEWER = {"simlogit": 2500}  # the reference itself has 880 effective draws
-LOST = 400  # a run with a smaller effective number of draws compares nothing
-
-
-@dataclass(frozen=True)
-class Moments:
-    """A parameter's posterior: moments, Monte Carlo error, effective draws."""
-
-    mean: float
-    sd: float
-    mcse: float
-    ess: float
-    q5: float
-    q95: float
 
 
 @dataclass(frozen=True)
@@ -92,50 +72,6 @@ class Reference:
 def draws_of(name: str, sampler: str) -> int:
     """Return the draws a chain that a comparison with a reference takes."""
     return FEWER.get(name, DRAWS[sampler])
-
-
-def moments(draws: np.ndarray) -> Moments:
-    """Return the moments of draws (chains, draws)."""
-    one = draws[..., None]
-    q5, q95 = np.quantile(draws, [0.05, 0.95])
-    return Moments(
-        float(draws.mean()),
-        float(draws.std(ddof=1)),
-        float(mcse_mean(one)[0]),
-        float(ess_bulk(one)[0]),
-        float(q5),
-        float(q95),
-    )
-
-
-def disagreements(ours: Mapping[str, Moments], known: Mapping[str, Moments]) -> list[str]:
-    """Return a line for every parameter that breaks the rule of agreement; none is agreement."""
-    lines = []
-    limit = MAX_Z_MANY if len(ours) > MANY else MAX_Z
-    for name, a in ours.items():
-        b = known[name]
-        z = (a.mean - b.mean) / math.hypot(a.mcse, b.mcse)
-        broken = [] if abs(z) < limit else [f"z = {z:.2f}"]
-        if not min(a.ess, b.ess) >= LOST:
-            # Chains that are lost have Monte Carlo errors with which anything agrees.
-            broken.append(f"{min(a.ess, b.ess):.0f} effective draws")
-        if min(a.ess, b.ess) >= MIN_ESS:
-            broken += _shape(a, b)
-        if broken:
-            lines.append(f"{name}: mean {a.mean:.5g} (known {b.mean:.5g}): {', '.join(broken)}")
-    return lines
-
-
-def _shape(a: Moments, b: Moments) -> list[str]:
-    broken = []
-    if abs(a.mean - b.mean) >= MAX_MEAN * b.sd:
-        broken.append(f"mean off by {(a.mean - b.mean) / b.sd:.3f} sd")
-    if not SD_RATIO[0] < a.sd / b.sd < SD_RATIO[1]:
-        broken.append(f"sd ratio {a.sd / b.sd:.3f}")
-    for quantile, at, to in (("5%", a.q5, b.q5), ("95%", a.q95, b.q95)):
-        if abs(at - to) >= MAX_QUANTILE * b.sd:
-            broken.append(f"{quantile} quantile off by {(at - to) / b.sd:.3f} sd")
-    return broken
 
 
 def _brms(content: dict) -> dict[str, Moments]:

@@ -143,6 +143,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "likelihood_ratio",
             "comparison",
             "comparison_flags",
+            "crosscheck",
             "fit_plots",
             "io",
             "any_draws",
