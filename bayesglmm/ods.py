@@ -188,7 +188,8 @@ class Ods(Mapping[str, Any]):
         return self.listing(name).frame()
 
     def __getattr__(self, name: str) -> "pandas.DataFrame":
-        if name.startswith("_"):
+        # `post` itself is missing only while a copy is being made.
+        if name.startswith("_") or name == "post":
             raise AttributeError(name)
         try:
             return self[name]

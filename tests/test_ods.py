@@ -1,5 +1,6 @@
 """SAS's tables under their ODS names, and the deviance information criterion."""
 
+import copy
 from types import SimpleNamespace
 
 import fakes
@@ -74,6 +75,10 @@ def test_misspelt_names_are_answered(name, words):
         POST.ods[name]
     assert name not in POST.ods and not hasattr(POST.ods, name)
     assert POST.ods.get(name) is None
+
+
+def test_a_copy_has_the_same_tables():
+    pd.testing.assert_frame_equal(copy.copy(POST.ods).ESS, POST.ods.ESS)
 
 
 HEADINGS = {
