@@ -346,19 +346,19 @@ def parameters(post: Posterior) -> Moments:
         parts += [measure(block) for block in post.effect_blocks()]
     else:
         known = post.effects
-        unknown = np.full_like(known.mean, np.inf)  # summaries have no quantiles to compare
-        quantiles = [known.quantile(tail) for tail in TAILS]
+        unknown = np.full_like(known.mean, np.inf)  # their quantiles are approximations
         parts.append(
             Moments(
                 known.mean,
                 known.sd,
                 known.mcse,
                 known.ess_bulk,
-                *quantiles,
-                known.mcse,
-                known.sd / np.sqrt(2.0 * known.ess_bulk),
-                unknown,
-                unknown,
+                known.quantile(TAILS[0]),
+                known.quantile(TAILS[1]),
+                mean_error=known.mcse,
+                sd_error=known.sd / np.sqrt(2.0 * known.ess_bulk),
+                q5_error=unknown,
+                q95_error=unknown,
             )
         )
     return together(parts)

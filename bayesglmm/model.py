@@ -227,10 +227,13 @@ class Model:
             Iterations kept and discarded, per chain; 1,000 of each by default.
         chains : int
         jobs : int, optional
-            Chains that run at once; the number of cores if not given. Does not change the draws.
+            Threads; the number of cores if not given. As many chains run at once; where there are
+            fewer chains, each has several threads at its groups (``"gibbs"`` of one factor, from
+            50,000 rows on). Does not change the draws.
         seed : int, optional
             The same seed gives the same draws.
         sampler : {"auto", "gibbs", "collapsed", "classical", "nuts", "hmc"}
+            `Posterior.crosscheck` compares what one drew with another.
         thin : int
             Iterations for each draw kept.
         init : dict, optional
@@ -252,7 +255,8 @@ class Model:
             each time. If the process is killed, the same call goes on from there, and returns what
             it would have returned; other arguments, model or data are refused, but ``jobs``,
             ``executor`` and ``progress`` may change. The file stays when the run is done, so that
-            the same call returns the same draws at once: remove it when you do not need it.
+            the same call returns the same draws at once: remove it when you do not need it. With
+            ``keep="stream"`` the same call goes on in the same file.
         checkpoint_seconds : float
             Between two checkpoints, 30 by default; at most a tenth of the time is spent on them.
         keep : {"all", "summary", "stream"}
@@ -263,7 +267,8 @@ class Model:
             verdict covers the effects each time. Draws that would take more than 60% of the
             available memory are refused before anything is allocated.
         stream : str or Path, optional
-            The netCDF file for ``keep="stream"``; it must not exist.
+            The netCDF file for ``keep="stream"``; it must not exist, unless a checkpoint goes on
+            with it.
         blocks : dict, optional
             Blocks of ``sampler="classical"``, which they imply: methods by name. ``"beta"`` (or a
             coefficient's row name, or a tuple of row names, for a block of its own; ``"beta"`` is
