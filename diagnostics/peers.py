@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from . import RESULTS, peers_runs
-from .peers_cases import CASES, DATA, build, write
+from .peers_cases import BOTH, CASES, DATA, build, write
 from .peers_runs import CONVERGED, DRAWS, PEERS, SHORT
 from .report import Report, parser
 
@@ -60,10 +60,12 @@ def rounded(value: Any) -> Any:
     return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
-def jobs(peers: list[str], cases: list[str]) -> list[tuple[str, str, str]]:
+def jobs(
+    peers: list[str], cases: list[str], rounds: tuple[bool, ...]
+) -> list[tuple[str, str, str]]:
     """Return (peer, case, variant) in order: what is likely the best of each case first."""
     out = []
-    for second in (False, True):
+    for second in rounds:
         for peer in peers:
             for name in cases:
                 case = CASES[name]
@@ -301,12 +303,20 @@ def tables(report: Report) -> None:
     report("; ".join(sorted(stamps)))
 
 
+def say(text: str) -> None:
+    """Print at once, beside the report."""
+    print(text, file=sys.stderr, flush=True)
+
+
 def main() -> int:
     options = parser(__doc__)
     options.add_argument("--ours", action="store_true", help="run this package only")
     options.add_argument("--tables", action="store_true", help="run nothing, print what is known")
     options.add_argument("--peer", action="append", choices=list(PEERS), help="run these only")
     options.add_argument("--model", action="append", choices=list(CASES), help="run these only")
+    options.add_argument(
+        "--first", action="store_true", help="the likelier parametrization of each peer only"
+    )
     options.add_argument("--sampler", default="auto", help="of this package")
     options.add_argument(
         "--cap", type=float, default=CAP_MINUTES, help="CPU minutes of a peer's sampling"
@@ -320,10 +330,10 @@ def main() -> int:
     arguments = options.parse_args()
     cases = arguments.model or list(CASES)
     if not (arguments.ours or arguments.tables):
-        chosen = jobs(arguments.peer or list(PEERS), cases)
-        sample_peers(chosen, arguments.folder, 60.0 * arguments.cap, print)
+        chosen = jobs(arguments.peer or list(PEERS), cases, (False,) if arguments.first else BOTH)
+        sample_peers(chosen, arguments.folder, 60.0 * arguments.cap, say)
     if not (arguments.peer or arguments.tables):
-        sample_ours(cases, arguments.sampler, print)
+        sample_ours(cases, arguments.sampler, say)
     report = Report("peers", not arguments.no_save)
     tables(report)
     report.save()

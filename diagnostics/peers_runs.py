@@ -124,13 +124,16 @@ def run(
             start_new_session=True,
         )
         used = 0.0
-        while process.poll() is None:
-            time.sleep(0.5)
-            used = max(used, group_cpu(process.pid))
-            if used > cap + longer + GRACE:
+        try:
+            while process.poll() is None:
+                time.sleep(0.5)
+                used = max(used, group_cpu(process.pid))
+                if used > cap + longer + GRACE:
+                    return {"over": used}
+        finally:
+            if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-                return {"over": used}
         if process.returncode != 0:
             output.seek(0)
             text = output.read().decode(errors="replace").strip().splitlines()
