@@ -8,7 +8,7 @@ done: the same call then returns the same draws at once.
 import hashlib
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -90,6 +90,7 @@ class Found(NamedTuple):
     recipe: Recipe
     standings: tuple[Standing, ...]
     failures: dict[int, str]
+    stream: str | None
 
 
 class Checkpoint:
@@ -102,12 +103,18 @@ class Checkpoint:
         Of the run.
     seconds : float
         Between two writes; more where writing takes long.
+
+    Attributes
+    ----------
+    before : function without arguments, or None
+        Called before each write, when what the chains have put elsewhere has to be safe.
     """
 
     def __init__(self, path: str | Path, identity: Identity, seconds: float) -> None:
         self.path, self.identity, self.seconds = Path(path), identity, seconds
         self.next = 0.0
-        self.fixed: tuple[int, Recipe] | None = None
+        self.fixed: tuple[int, Recipe, str | None] | None = None
+        self.before: Callable[[], None] | None = None
 
     def find(self) -> Found | None:
         """Return what the file holds, None where there is no file yet.
@@ -126,12 +133,18 @@ class Checkpoint:
             asked = content["identity"]
             self._compare(asked)
             made = Decoder(arrays, NOUNS).decode(content["run"])
-            found = Found(made["seed"], made["recipe"], made["standings"], made["failures"])
+            found = Found(
+                made["seed"],
+                made["recipe"],
+                made["standings"],
+                made["failures"],
+                made.get("stream"),
+            )
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, DataError):
                 raise
             raise LoadError(f"{self.path} is not {WHAT}: {error}") from error
-        self.fixed = found.seed, found.recipe
+        self.fixed = found.seed, found.recipe, found.stream
         return found
 
     def _compare(self, asked: Mapping[str, Any]) -> None:
@@ -148,9 +161,12 @@ class Checkpoint:
                 "give this run a file of its own"
             )
 
-    def open(self, seed: int, recipe: Recipe) -> None:
-        """Begin a new file: what cannot be written is known before the chains run."""
-        self.fixed = seed, recipe
+    def open(self, seed: int, recipe: Recipe, stream: str | None = None) -> None:
+        """Begin a new file: what cannot be written is known before the chains run.
+
+        `stream` is the token of the file that draws of effects are streamed to.
+        """
+        self.fixed = seed, recipe, stream
         self._write((), {})
 
     def due(self) -> bool:
@@ -160,6 +176,8 @@ class Checkpoint:
     def write(self, standings: Sequence[Standing], failures: Mapping[int, str]) -> None:
         """Write where the chains stand; if that fails the chains go on, with a warning."""
         try:
+            if self.before is not None:
+                self.before()
             self._write(standings, failures)
         except OSError as error:
             self.next = time.monotonic() + self.seconds
@@ -173,12 +191,13 @@ class Checkpoint:
         assert self.fixed is not None
         begun = time.monotonic()
         encoder = Encoder(NOUNS)
-        seed, recipe = self.fixed
+        seed, recipe, stream = self.fixed
         run = {
             "seed": seed,
             "recipe": recipe,
             "standings": tuple(standings),
             "failures": dict(failures),
+            "stream": stream,
         }
         content = {"identity": asdict(self.identity), "run": encoder.encode(run)}
         bundle.write(self.path, KIND, content, encoder.arrays)

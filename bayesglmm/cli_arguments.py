@@ -86,6 +86,20 @@ def add_sampler(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--thin", type=int, default=1, help="iterations per draw kept")
     group.add_argument("--jobs", type=int, help="threads; the draws do not depend on it")
     group.add_argument(
+        "--keep",
+        choices=["all", "summary", "stream"],
+        default="all",
+        help="of the draws of effects: all in memory, a summary, or all on the disk (--stream)",
+    )
+    group.add_argument(
+        "--stream", metavar="FILE", help="netCDF file of the draws of effects; --keep stream"
+    )
+    group.add_argument(
+        "--checkpoint",
+        metavar="FILE",
+        help="keep the chains safe there: the same command goes on where a killed one stopped",
+    )
+    group.add_argument(
         "--sampler",
         choices=["auto", "gibbs", "collapsed", "classical", "nuts", "hmc"],
         default="auto",
@@ -157,6 +171,9 @@ def sampled(arguments: argparse.Namespace, model: "Model") -> "Posterior":
         maxtune=arguments.maxtune,
         propcov=arguments.propcov,
         progress=False if quiet else None,
+        keep="stream" if arguments.stream and arguments.keep == "all" else arguments.keep,
+        stream=arguments.stream,
+        checkpoint=arguments.checkpoint,
     )
     return post
 

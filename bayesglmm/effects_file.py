@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from .model import Model
 
-GROUP = "posterior"
+GROUP, TOKEN, MADE = "posterior", "run", "draws_made"
 PIECE = 64 * 2**20  # bytes read or written at a time
 
 
@@ -38,33 +38,73 @@ class EffectsFile:
     model : Model
     chains, draws : int
         Of each how many there will be.
+    token : str, optional
+        Of the run, if its checkpoint knows it: the same call then goes on with what there is.
+    begun : bool
+        Whether the checkpoint has chains whose draws have to be there.
 
     Raises
     ------
     FileExistsError
-        If there is such a file.
+        If there is such a file, and it is not that of this run.
+    LoadError
+        If draws that the checkpoint counts on are not there.
     OSError
         If it cannot be written.
     """
 
-    def __init__(self, path: str | Path, model: "Model", chains: int, draws: int) -> None:
-        import h5netcdf
+    def __init__(
+        self,
+        path: str | Path,
+        model: "Model",
+        chains: int,
+        draws: int,
+        token: str | None = None,
+        begun: bool = False,
+    ) -> None:
+        import h5py
 
         self.path, self.model, self.shape = Path(path), model, (chains, draws)
-        if self.path.exists():
-            raise _taken(self.path)
-        self.part = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.part")
+        self.token, self.kept = token or secrets.token_hex(4), token is not None
+        self.part = self.path.with_name(f".{self.path.name}.{self.token}.part")
         self.lock = threading.Lock()  # HDF5 serves one thread at a time
-        self.file: Any = h5netcdf.File(self.part, "w")
-        group = self.file.create_group(GROUP)
-        group.dimensions.update({"chain": chains, "draw": draws})
-        for name, levels, columns in groups(model.design):
-            dim = own_name(name)
-            for place, texts in ((dim, levels), (f"{dim}_effect", columns)):
-                group.dimensions[place] = len(texts)
-                kind = _text_type()
-                group.create_variable(place, (place,), dtype=kind, data=np.array(texts, dtype=kind))
-            group.create_variable(f"u_{dim}", (*SAMPLED, dim, f"{dim}_effect"), dtype="f8")
+        if is_of(self.path, token):
+            self.part = self.path
+        elif self.path.exists():
+            raise _taken(self.path)
+        elif begun and not self.part.exists():
+            raise LoadError(
+                f"the draws of effects that the checkpoint goes on from are neither in {self.path} "
+                f"nor in {self.part}. Remove the checkpoint to begin anew"
+            )
+        elif not begun:
+            self._create()
+        self.file: Any = h5py.File(self.part, "r+")
+
+    def _create(self) -> None:
+        """Make the file with all that it has beside the draws, and their place.
+
+        From here on nothing changes but the draws themselves: a process that is killed leaves a
+        file that can be read.
+        """
+        import h5netcdf
+
+        chains, draws = self.shape
+        with h5netcdf.File(self.part, "w") as file:
+            group = file.create_group(GROUP)
+            group.dimensions.update({"chain": chains, "draw": draws})
+            for name, levels, columns in groups(self.model.design):
+                dim = own_name(name)
+                for place, texts in ((dim, levels), (f"{dim}_effect", columns)):
+                    group.dimensions[place] = len(texts)
+                    kind = _text_type()
+                    data = np.array(texts, dtype=kind)
+                    group.create_variable(place, (place,), dtype=kind, data=data)
+                made = group.create_variable(
+                    f"u_{dim}", (*SAMPLED, dim, f"{dim}_effect"), dtype="f8"
+                )
+                made[0, 0, 0, 0] = 0.0  # HDF5 finds a place for the whole when it has a first value
+            group.attrs.update({TOKEN: self.token, MADE: 0})
 
     def chain(self, row: int, had: int = 0) -> "Rows":
         """Return what a chain's draws are put into; its row 0 is draw `had`."""
@@ -106,23 +146,36 @@ class EffectsFile:
             How many draws of each are.
         """
         with self.lock:
-            self.file[GROUP].attrs["draws_made"] = draws
+            attributes = self.file[GROUP].attrs
+            if attributes[MADE] != draws:
+                attributes[MADE] = draws
             self.file.close()
-        with open(self.part, "r+b") as file:
-            os.fsync(file.fileno())
-        try:
-            os.link(self.part, self.path)  # fails where the name has been taken meanwhile
-        except FileExistsError:
-            raise _taken(self.path) from None
-        finally:
-            self.part.unlink(missing_ok=True)
+        self._sync()
+        if self.part != self.path:
+            try:
+                os.link(self.part, self.path)  # fails where the name has been taken meanwhile
+            except FileExistsError:
+                raise _taken(self.path) from None
+            finally:
+                self.part.unlink(missing_ok=True)
         return arrays(self.path, self.model, rows, draws)
 
+    def flush(self) -> None:
+        """Put what has been written onto the disk."""
+        with self.lock:
+            self.file.flush()
+        self._sync()
+
+    def _sync(self) -> None:
+        with open(self.part, "r+b") as file:
+            os.fsync(file.fileno())
+
     def abandon(self) -> None:
-        """Remove what has been written."""
+        """Close the file; it stays if a checkpoint goes on from it."""
         with self.lock, contextlib.suppress(OSError, RuntimeError, ValueError):
             self.file.close()
-        self.part.unlink(missing_ok=True)
+        if not self.kept:
+            self.part.unlink(missing_ok=True)
 
 
 class Rows:
@@ -211,6 +264,19 @@ class StreamedArray:
             raise LoadError(
                 f"the draws of effects in {self.path} cannot be read: {error}"
             ) from error
+
+
+def is_of(path: Path, token: str | None) -> bool:
+    """Whether a file has the draws of a run."""
+    import h5py
+
+    if token is None or not path.is_file():
+        return False
+    try:
+        with h5py.File(path, "r") as file:
+            return bool(file[GROUP].attrs.get(TOKEN) == token)
+    except (OSError, KeyError):
+        return False
 
 
 def _taken(path: Path) -> FileExistsError:

@@ -26,7 +26,7 @@ def check(
     chains: int,
     draws: int,
     had: int = 0,
-    force: bool = False,
+    own: str | None = None,
     quiet: bool = False,
 ) -> None:
     """Refuse draws that would not fit before anything is allocated.
@@ -39,6 +39,8 @@ def check(
         Numbers of chains, and of draws of each.
     had : int
         Draws of each that are in memory already.
+    own : str, optional
+        Token of the run whose file the stream may be already.
     quiet : bool
         Whether a large estimate is not printed.
 
@@ -78,7 +80,7 @@ def check(
             f"{words}; {gibibytes(free)} are available. {_remedy(keep, sizes, on_disk)}"
         )
     if keep == "stream":
-        _check_disk(Path(stream), on_disk)
+        _check_disk(Path(stream), on_disk, own)
         words += f", and {gibibytes(on_disk)} in {stream}"
     if max(size, on_disk if keep == "stream" else 0) > LARGE and not quiet:
         print(words, file=sys.stderr)
@@ -95,7 +97,11 @@ def _remedy(keep: str, sizes: dict[str, int], on_disk: int) -> str:
     )
 
 
-def _check_disk(path: Path, size: int) -> None:
+def _check_disk(path: Path, size: int, own: str | None) -> None:
+    from .effects_file import is_of
+
+    if is_of(path, own):
+        return
     if path.exists():
         raise DataError(f"{path} exists, and a stream replaces no file: name another")
     folder = path.absolute().parent

@@ -1,6 +1,7 @@
 """From a model to its posterior: the start, the sampler, the chains."""
 
 import inspect
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,13 +93,6 @@ def sample(
     warmup, classic = sas_options.classical(
         model, plan.sampler, warmup, blocks=blocks, ntu=ntu, maxtune=maxtune, propcov=propcov
     )
-    quiet = progress is False
-    keeping.check(model, keep=keep, stream=stream, chains=chains, draws=draws, quiet=quiet)
-    if keep == "stream" and checkpoint is not None:
-        raise DataError(
-            "a checkpoint holds no draws of effects: with keep='stream' there is none; "
-            "keep='summary' has one"
-        )
     began = time.perf_counter()
     keeper, found = None, None
     if checkpoint is not None:
@@ -118,8 +112,18 @@ def sample(
         )
         keeper = Checkpoint(checkpoint, identity, checkpoint_seconds)
         found = keeper.find()
+    keeping.check(
+        model,
+        keep=keep,
+        stream=stream,
+        chains=chains,
+        draws=draws,
+        own=found.stream if found else None,
+        quiet=progress is False,
+    )
+    token = secrets.token_hex(4) if keep == "stream" and keeper is not None else None
     if found is not None:
-        seed, recipe = found.seed, found.recipe
+        seed, recipe, token = found.seed, found.recipe, found.stream
     else:
         # The seed of a run without one is drawn here and kept, so that every run can be repeated.
         drawn = int(np.random.SeedSequence().generate_state(1)[0])
@@ -140,10 +144,13 @@ def sample(
             classic,
         )
         if keeper is not None:
-            keeper.open(seed, recipe)
+            keeper.open(seed, recipe, token)
     program = recipe.program(model, _inside(jobs, chains, executor))
     fitted = time.perf_counter()
-    with _effects_file(model, stream, chains, draws) as file:
+    begun = found is not None and bool(found.standings)
+    with _effects_file(model, stream, chains, draws, token, begun) as file:
+        if keeper is not None and file is not None:
+            keeper.before = file.flush
         result = chain_runner.run(
             program,
             seed=seed,
@@ -185,7 +192,12 @@ def _inside(jobs: int | None, chains: int, executor: Any) -> int:
 
 @contextmanager
 def _effects_file(
-    model: "Model", path: str | Path | None, chains: int, draws: int
+    model: "Model",
+    path: str | Path | None,
+    chains: int,
+    draws: int,
+    token: str | None = None,
+    begun: bool = False,
 ) -> Iterator["EffectsFile | None"]:
     """Open the file that draws of effects are streamed to, if there is to be one."""
     if path is None:
@@ -193,7 +205,7 @@ def _effects_file(
         return
     from .effects_file import EffectsFile
 
-    file = EffectsFile(path, model, chains, draws)
+    file = EffectsFile(path, model, chains, draws, token, begun)
     try:
         yield file
     except BaseException:

@@ -14,11 +14,13 @@ from test_sampling import frame
 
 import bayesglmm as bg
 from bayesglmm import bundle, checkpoint, sealed
+from bayesglmm.chains.worker import Worker
 from bayesglmm.errors import ConvergenceWarning
 
 OPTIONS = {"draws": 40, "warmup": 60, "chains": 3, "seed": 4, "progress": False}
 
-# A run of another process, slow enough to be killed in its midst: it pauses after each chunk.
+# A run of another process, slow enough to be killed in its midst: it pauses after each chunk, and
+# long where it is to be killed.
 RUN = """
 import sys, time
 import bayesglmm as bg
@@ -29,10 +31,11 @@ move = Worker._chunk
 def slowly(self):
     self.chunk = 2
     move(self)
-    time.sleep(0.02)
+    time.sleep(0.02 if self.iteration < int(sys.argv[3]) else 0.5)
 Worker._chunk = slowly
+more = {"keep": "stream", "stream": sys.argv[4]} if len(sys.argv) > 4 else {}
 model(sys.argv[1]).sample(
-    checkpoint=sys.argv[2], checkpoint_seconds=0.0, jobs=2, **OPTIONS, sampler=sys.argv[1]
+    checkpoint=sys.argv[2], checkpoint_seconds=0.0, jobs=2, **OPTIONS, sampler=sys.argv[1], **more
 )
 """
 
@@ -49,14 +52,13 @@ def iterations(path) -> list[int]:
     return [standing["fields"]["iteration"] for standing in standings]
 
 
-@pytest.mark.parametrize("place", [20, 75])
-@pytest.mark.parametrize("sampler", STRUCTURES)
-def test_a_killed_run_goes_on_to_the_same_draws(sampler, place, tmp_path):
-    path = tmp_path / "run.ckpt"
+def kill_a_run(sampler: str, path, place: int, *more: str) -> None:
+    """Run in another process until the checkpoint has chains that far, and kill it there."""
     folder = os.path.dirname(__file__)
     search = os.pathsep.join([folder, os.path.dirname(folder), os.environ.get("PYTHONPATH", "")])
     process = subprocess.Popen(
-        [sys.executable, "-c", RUN, sampler, str(path)], env={**os.environ, "PYTHONPATH": search}
+        [sys.executable, "-c", RUN, sampler, str(path), str(place), *more],
+        env={**os.environ, "PYTHONPATH": search},
     )
     while process.poll() is None and (
         not path.exists() or min(iterations(path), default=0) < place
@@ -65,12 +67,63 @@ def test_a_killed_run_goes_on_to_the_same_draws(sampler, place, tmp_path):
     process.kill()
     assert process.wait() == -signal.SIGKILL
     assert place <= min(iterations(path)) < 100
+
+
+@pytest.mark.parametrize("place", [20, 75])
+@pytest.mark.parametrize("sampler", STRUCTURES)
+def test_a_killed_run_goes_on_to_the_same_draws(sampler, place, tmp_path):
+    path = tmp_path / "run.ckpt"
+    kill_a_run(sampler, path, place)
     post = model(sampler).sample(checkpoint=path, sampler=sampler, **OPTIONS)
     assert_same(post, model(sampler).sample(sampler=sampler, **OPTIONS))
     assert_same(post.extend(5, progress=False), model(sampler).sample(
         sampler=sampler, **OPTIONS | {"draws": 45}
     ))  # fmt: skip
     assert [name for name in os.listdir(tmp_path) if name.endswith(".ckpt")] == ["run.ckpt"]
+
+
+@pytest.mark.parametrize("place", [20, 75])
+def test_a_killed_stream_goes_on_to_the_same_draws(place, tmp_path):
+    path, file = tmp_path / "run.ckpt", tmp_path / "u.nc"
+    kill_a_run("gibbs", path, place, str(file))
+    assert not file.exists()
+    options = OPTIONS | {"checkpoint": path, "keep": "stream", "stream": file}
+    whole = model("gibbs").sample(**OPTIONS)
+    assert_same(model("gibbs").sample(**options), whole)
+    assert sorted(os.listdir(tmp_path)) == ["run.ckpt", "u.nc"]
+    # It is finished: the same call finds the file with its draws, and another run does not.
+    content = file.read_bytes()
+    assert_same(model("gibbs").sample(**options), whole)
+    assert file.read_bytes() == content
+    other = options | {"checkpoint": tmp_path / "other.ckpt"}
+    with pytest.raises(bg.DataError, match=r"u\.nc exists, and a stream replaces no file"):
+        model("gibbs").sample(**other)
+    file.unlink()
+    with pytest.raises(bg.LoadError, match="draws of effects that the checkpoint goes on from"):
+        model("gibbs").sample(**options)
+
+
+def test_an_interrupted_stream_goes_on_in_its_own_file(tmp_path):
+    subject = model("gibbs")
+    subject.sample(draws=1, warmup=1, progress=False)
+    options = {"draws": 3000, "warmup": 5, "chains": 3, "seed": 4, "progress": False}
+    whole = subject.sample(**options)
+    more = {"checkpoint": tmp_path / "run.ckpt", "keep": "stream", "stream": tmp_path / "u.nc"}
+
+    def interrupted(self):
+        chunk(self)
+        if self.iteration > 1000:
+            signal.raise_signal(signal.SIGINT)
+
+    chunk = Worker._chunk
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Worker, "_chunk", interrupted)
+        first = subject.sample(**options, **more, jobs=1)
+    assert first.run.interrupted and 0 < first.draws < 3000
+    np.testing.assert_array_equal(first.effect_draws, whole.effect_draws[:, : first.draws])
+    assert_same(subject.sample(**options, **more), whole)
+    # The draws that the first one has are still there.
+    np.testing.assert_array_equal(first.effect_draws, whole.effect_draws[:, : first.draws])
 
 
 def test_a_finished_run_is_there_at_once_and_the_file_stays(tmp_path):

@@ -77,6 +77,24 @@ def test_save_writes_a_posterior_that_loads(capsys, tmp_path):
     assert "--force" in err
 
 
+def test_effects_are_summed_up_streamed_and_kept_safe(capsys, tmp_path):
+    draws = [*SEIZURES, "--seed", 1, "--warmup", 30, "--draws", 30, "--json"]
+    whole = json.loads(run(capsys, *draws)[1])["summary"]
+    file, kept = tmp_path / "u.nc", tmp_path / "run.ckpt"
+    for more in (["--keep", "summary"], ["--stream", file, "--checkpoint", kept]):
+        assert json.loads(run(capsys, *draws, *more)[1])["summary"] == whole
+    assert file.exists()
+    # The same command finds what it made; another one may not have its files.
+    again = run(capsys, *draws, "--keep", "stream", "--stream", file, "--checkpoint", kept)
+    assert json.loads(again[1])["summary"] == whole
+    code, out, err = run(capsys, *draws, "--stream", file)
+    assert (code, out) == (BAD_INPUT, "") and "a stream replaces no file" in err
+    code, out, err = run(capsys, *draws, "--draws", 31, "--checkpoint", kept)
+    assert (code, out) == (BAD_INPUT, "") and "checkpoint of another run" in err
+    code, out, err = run(capsys, *draws, "--keep", "stream")
+    assert (code, out) == (BAD_INPUT, "") and "takes stream=" in err
+
+
 def test_timing_goes_to_stderr_by_phase(capsys):
     _, out, err = run(capsys, *SEIZURES, *SHORT, "--timing")
     phases = [line.split()[0] for line in err.splitlines()]

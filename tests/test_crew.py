@@ -20,7 +20,7 @@ def frame(groups: int) -> dict[str, np.ndarray]:
     """Binary rows of groups of 1 to 5; one group is large."""
     rng = np.random.default_rng(7)
     g = np.repeat(np.arange(groups), rng.integers(1, 6, groups))
-    g = np.concatenate([g, np.zeros(60, dtype=g.dtype)])
+    g = np.concatenate([g, np.zeros(85, dtype=g.dtype)])
     x = rng.normal(size=g.size)
     eta = 0.4 * x + rng.normal(size=groups)[g] + 0.5 * rng.normal(size=groups)[g] * x
     return {"y": (rng.uniform(size=g.size) < 1 / (1 + np.exp(-eta))).astype(float), "x": x, "g": g}

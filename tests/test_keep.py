@@ -278,7 +278,6 @@ def test_a_file_is_not_replaced_by_a_stream(tmp_path):
         ({"keep": "stream"}, "takes stream="),
         ({"stream": "u.nc"}, "takes stream="),
         ({"keep": "stream", "stream": "nowhere/u.nc"}, "no folder"),
-        ({"keep": "stream", "stream": "u.nc", "checkpoint": "run.ckpt"}, "keep='summary' has one"),
     ],
 )
 def test_what_does_not_go_together_is_refused(options, words):

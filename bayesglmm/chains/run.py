@@ -69,8 +69,8 @@ def run(
     executor : concurrent.futures.Executor, or a function that makes one
         Where chains run instead of threads; see `tasks`.
     effects : sequence, optional
-        One for each chain: what its draws of u are put into, by slices of draws, instead of an
-        array.
+        One for each chain (of `resume`, each that stands somewhere): what its draws of u are put
+        into, by slices of draws, instead of an array.
     recorder : Recorder, optional
         What writes checkpoints.
     standings, failures : optional
@@ -107,7 +107,7 @@ def run(
         jobs=jobs,
         progress=progress,
         executor=executor,
-        effects=effects,
+        effects=None if effects is None else dict(enumerate(effects)),
         recorder=recorder,
     )
 
@@ -163,7 +163,7 @@ def resume(
         jobs=jobs,
         progress=progress,
         executor=executor,
-        effects=effects,
+        effects=None if effects is None else dict(zip(standings, effects, strict=True)),
     )
     return replace(more, failures={**previous.failures, **more.failures})
 
@@ -212,7 +212,7 @@ def _collect(
     jobs: int | None,
     progress: bool | None,
     executor: Any = None,
-    effects: Sequence[Any] | None = None,
+    effects: Mapping[int, Any] | None = None,
     recorder: Recorder | None = None,
 ) -> Draws:
     """Run chains to their end, and gather what they made."""
@@ -227,7 +227,7 @@ def _collect(
             plan,
             number,
             stream,
-            (theta[row], u[row] if effects is None else effects[row], stats[row]),
+            (theta[row], u[row] if effects is None else effects[number], stats[row]),
             standings.get(number),
         )
         for row, (number, stream) in enumerate(streams.items())
