@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     import pandas
 
 SIGNIFICANT = 0.05  # what a test is called significant at, in the notes
+# Of stationary chains the share that fails Heidelberger's and Welch's test in all six stages, each at
+# 5%: .008 of 6,000 chains of 200 and of 1,000 draws of white noise.
+FALSE_ALARMS = 0.008
 MAX_ROWS = 60  # of one printed table
 # The tables by the names that `tables=` knows, with SAS's for the same.
 TABLES = {
@@ -198,6 +201,8 @@ class Diagnosis:
         if np.isfinite(tested).any():
             failed = np.isfinite(tested) & ~self.measures.heidelberger.stationary
             text = f"Heidelberger-Welch: not stationary in {_share(failed, tested)}"
+            if self.measures.settings.heidelberger["level"] == LEVEL:
+                text += f" (by chance {FALSE_ALARMS * np.isfinite(tested).sum():.2g})"
             if failed.any():
                 text += f", such as {self._where(int(failed.argmax()))}"
             notes.append(text)

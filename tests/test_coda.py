@@ -150,7 +150,7 @@ def test_independent_chains_pass_as_often_as_they_should():
     assert 0.03 < (geweke(x).p < 0.05).mean() < 0.08
     first = heidelberger(x)
     assert 0.03 < (first.discarded != 0).mean() < 0.07
-    assert (~first.stationary).mean() < 0.04
+    assert 0.002 < (~first.stationary).mean() < 0.016  # FALSE_ALARMS of the notes
 
 
 ODD = {

@@ -243,7 +243,7 @@ def test_trend_is_named_with_its_chain():
     x[2, :, 0] += np.linspace(0.0, 3.0, LENGTH)
     text = str(bg.diagnose(x, names=NAMES).verdict)
     assert text.startswith("NOT converged") and "R-hat of mu" in text
-    assert "not stationary in 1 of 9 traces, such as mu in chain 3" in text
+    assert "not stationary in 1 of 9 traces (by chance 0.072), such as mu in chain 3" in text
     assert "sampler='nuts'" not in text
 
 
