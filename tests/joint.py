@@ -351,10 +351,41 @@ class Hamiltonian:
         return self.out[0][-1], self.out[1][-1]
 
 
+class Collapsed:
+    """The collapsed sampler: one block, all blocks, or random walks."""
+
+    def __init__(self, model, load: Load, blocks: str = "all") -> None:
+        self.collect = load("conditionals.collapsed_sums").collect
+        self.module = load("conditionals.collapsed")
+        map = fixed_map(model, load)
+        make = load("collapsed_program").CollapsedProgram
+        self.program = make(model, map.center, map.scale @ map.scale.T, 0)
+        d = self.program.center.size
+        self.program.edges = {"one": [(0, d)]}.get(blocks, [(0, d), (0, d - 1), (d - 1, d)])
+        self.state = self.program.start(np.array([13, 0], dtype=np.uint64), 0)
+        if blocks == "walk":
+            self.state["proposal_block"][:, 2] = self.module.WALK
+        self.data = model.problem.data
+        stats = len(self.program.stats)
+        self.out = [np.empty((MOVES, k)) for k in (map.center.size, self.program.effects, stats)]
+
+    def begin(self, theta: np.ndarray, v: np.ndarray) -> None:
+        self.state["t"][:] = theta[self.program.p :]
+
+    def step(self) -> tuple[np.ndarray, np.ndarray]:
+        self.program.sums, self.program.pattern = self.collect(self.data)
+        self.state["flag"][self.module.STATUS] = self.module.MOVED
+        self.program.advance(self.state, MOVES, *self.out, 0)
+        return self.out[0][-1], self.out[1][-1]
+
+
 SAMPLERS: dict[str, Callable[[Any, Load], Sampler]] = {
     "gibbs": Gibbs,
     "gibbs, transport alone": lambda model, load: Gibbs(model, load, every=0, blocks="two"),
     "gibbs, walk": lambda model, load: Gibbs(model, load, every=2, blocks="walk"),
+    "collapsed": Collapsed,
+    "collapsed, one block": lambda model, load: Collapsed(model, load, "one"),
+    "collapsed, walk": lambda model, load: Collapsed(model, load, "walk"),
     "nuts": lambda model, load: Hamiltonian(model, load, "nuts"),
     "hmc": lambda model, load: Hamiltonian(model, load, "hmc"),
 }

@@ -1,13 +1,21 @@
 """The collapsed sampler: its density, its exact draws of beta and u, its posteriors."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
+from broken import GAUSSIAN
+from joint import DRAWS
+from kernels import callable_
 from scipy import stats
+from test_joint_distribution import check
+from test_joint_distribution import name as name_of
 
 import bayesglmm as bg
 from bayesglmm.collapsed_program import CollapsedProgram, start
 from bayesglmm.covariance import factors
+from bayesglmm.density import theta_logprior
 
 PRIORS = {
     "Intercept": bg.Normal(1, 3),
@@ -125,10 +133,6 @@ def points(program: CollapsedProgram, count: int = 6) -> np.ndarray:
 
 def log_prior(model: bg.Model, t: np.ndarray) -> float:
     """Log prior of t by `density.theta_logprior`, at beta 0."""
-    from kernels import callable_
-
-    from bayesglmm.density import theta_logprior
-
     prior = model.problem.data.prior
     L = factors(prior.covariance, t[: prior.covariance.row.size])
     p = len(prior.beta)
@@ -170,3 +174,28 @@ def test_beta_and_u_have_their_exact_conditional_distribution(name, balanced):
     assert np.abs(white.mean(axis=1)).max() < 4.5 / np.sqrt(n)
     assert np.abs(np.cov(white).reshape(k, k) - np.eye(k)).max() < 6.0 / np.sqrt(n)
     assert stats.kstest(white.ravel(), "norm").pvalue > 1e-4
+
+
+# Six rows of two or three groups; the responses are simulated anew before every transition.
+GAUSSIAN_LKJ = replace(
+    GAUSSIAN, name="gaussian, LKJ", formula="y ~ x + offset(w) + (x|g)", sd=(0.6, 0.4), eta=1.5,
+    groups=3,
+)  # fmt: skip
+GAUSSIAN_DIAGONAL = replace(
+    GAUSSIAN_LKJ, name="gaussian, diagonal", formula="y ~ x + offset(w) + (x||g)", eta=0.0
+)
+GAUSSIAN_WISHART = replace(
+    GAUSSIAN_LKJ, name="gaussian, inverse-Wishart", sd=(), eta=0.0,
+    wishart=(14.0, [[2.0, 0.5], [0.5, 1.2]]),
+)  # fmt: skip
+JOINT = [
+    (GAUSSIAN, "collapsed, one block"),
+    (GAUSSIAN_LKJ, "collapsed"),
+    (GAUSSIAN_DIAGONAL, "collapsed, walk"),
+    (GAUSSIAN_WISHART, "collapsed"),
+]
+
+
+@pytest.mark.parametrize(("case", "sampler"), JOINT, ids=name_of)
+def test_joint_distribution(case, sampler):
+    check(case, sampler, DRAWS // 2)
