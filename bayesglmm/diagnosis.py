@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import pandas
 
 SIGNIFICANT = 0.05  # what a test is called significant at, in the notes
-# Of stationary chains the share that fails Heidelberger's and Welch's test in all six stages, each at
-# 5%: .008 of 6,000 chains of 200 and of 1,000 draws of white noise.
+# Of stationary chains the share that fails Heidelberger's and Welch's test in all stages, each at 5%:
+# .008 of 6,000 chains of 200 and of 1,000 draws of white noise.
 FALSE_ALARMS = 0.008
 MAX_ROWS = 60  # of one printed table
 # The tables by the names that `tables=` knows, with SAS's for the same.
@@ -192,8 +192,9 @@ class Diagnosis:
         p = self.measures.geweke.p
         if np.isfinite(p).any():
             worst = int(np.nanargmin(p))
+            differing = _share(p < SIGNIFICANT, p)
             notes.append(
-                f"Geweke: beginning and end of a chain differ at 5% in {_share(p < SIGNIFICANT, p)} "
+                f"Geweke: beginning and end of a chain differ at 5% in {differing} "
                 f"(by chance {SIGNIFICANT * np.isfinite(p).sum():.2g}); largest |z| "
                 f"{abs(self.measures.geweke.z[worst]):.2f}, {self._where(worst)}"
             )
