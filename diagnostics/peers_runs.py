@@ -17,6 +17,7 @@ import numpy as np
 
 from bayesglmm.model import Model
 
+from . import ROOT
 from .peers_programs.common import group_cpu
 
 PROGRAMS = Path(__file__).parent / "peers_programs"
@@ -32,6 +33,7 @@ PINNED = {
     "numpy": "2.5.5",
 }
 INTERPRETERS = ("python3.13", "python3.12", "python3.14")
+BYTECODE = Path(tempfile.gettempdir()) / "bayesglmm-bytecode"
 CHAINS, WARMUP, DRAWS, CORES, SEED = 4, 1000, 1000, 2, 1
 LONGER_SECONDS = 20.0  # CPU, of the run that the ESS is taken from
 SHORT = 150  # iterations of warm-up, and draws, where the usual ones do not end in time
@@ -116,11 +118,17 @@ def run(
         "begun": time.time(),
     }
     command = [command[0], command[1], json.dumps(settings), *command[2:]]
+    # Installers write bytecode; a process that may not keep any is not what a user has.
+    surroundings = dict(os.environ)
+    surroundings.pop("PYTHONDONTWRITEBYTECODE", None)
+    if command[0] == sys.executable:
+        surroundings |= {"PYTHONPYCACHEPREFIX": str(BYTECODE), "PYTHONPATH": str(ROOT)}
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
             ["nice", "-n", str(NICE), *command],
             stdout=output,
             stderr=subprocess.STDOUT,
+            env=surroundings,
             start_new_session=True,
         )
         used = 0.0

@@ -178,13 +178,13 @@ def test_limits_of_z_grow_with_the_number_of_parameters():
 
 def test_draws_of_one_distribution_agree_and_errors_are_those_of_the_draws():
     rng = np.random.default_rng(8)
-    a, b = (measure(drawn(rng, 300, memory=0.4)) for _ in range(2))
+    a, b = (measure(drawn(rng, 150, 1500, memory=0.4)) for _ in range(2))
     assert not differences(a, b).disagree.any()
     # Monte Carlo errors against the spread over columns, which share their distribution.
     for name in ("mean", "sd", "q5", "q95"):
         spread = getattr(a, name).std()
         np.testing.assert_allclose(
-            np.sqrt((getattr(a, f"{name}_error") ** 2).mean()), spread, rtol=0.15
+            np.sqrt((getattr(a, f"{name}_error") ** 2).mean()), spread, rtol=0.2
         )
 
 
