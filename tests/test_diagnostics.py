@@ -5,7 +5,8 @@ import pytest
 from arviz_stats.base import array_stats
 from scipy.special import ndtri
 
-from bayesglmm.diagnostics import columns, energy, ess, mcse, rhat
+from bayesglmm._jit import ENABLED
+from bayesglmm.diagnostics import columns, compiled, energy, ess, mcse, measured, rhat
 from bayesglmm.diagnostics.normal import CENTRE, EDGE, normal_quantile
 
 TAILS = (0.05, 0.95)
@@ -77,6 +78,31 @@ def test_equals_arviz(case, measure):
     np.testing.assert_allclose(
         ours(draws[:, :, None])[0], float(theirs(draws)), rtol=1e-8, atol=1e-12
     )
+
+
+@pytest.mark.skipif(not ENABLED, reason="for compiled code")
+@pytest.mark.parametrize("case", CASES)
+def test_compiled_code_measures_the_same(case, monkeypatch):
+    # In the midst of others, so that no column has another's remains.
+    rng = np.random.default_rng(11)
+    others = rng.standard_normal((*CASES[case].shape, 19))
+    draws = np.insert(others, [0, 8, 19], CASES[case][:, :, None], axis=2)
+    plain = measured.measure(draws)
+    monkeypatch.setattr(measured, "MANY", 1)
+    monkeypatch.setattr(compiled, "SHARE", 5)
+    for ours, theirs in zip(measured.measure(draws), plain, strict=True):
+        np.testing.assert_allclose(ours.astype(float), theirs.astype(float), rtol=1e-12)
+
+
+@pytest.mark.skipif(not ENABLED, reason="for compiled code")
+def test_few_columns_are_left_to_the_fourier_transform():
+    rng = np.random.default_rng(12)
+    draws = 5.0 * rng.standard_normal((4, 1000, 1000)) ** 3
+    out = compiled.measured(draws, 2)
+    assert not out[compiled.LEFT].any()
+    sticky = np.cumsum(draws[:, :, :4], axis=1)
+    assert compiled.measured(sticky, 2)[compiled.LEFT].all()
+    np.testing.assert_allclose(out[compiled.BULK], ess.ess_bulk(draws), rtol=1e-12)
 
 
 @pytest.mark.parametrize("length", [500, 501])

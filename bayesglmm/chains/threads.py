@@ -54,10 +54,14 @@ def inside(jobs: int | None, chains: int) -> int:
     return max(1, _asked(jobs) // chains)
 
 
+def processors() -> int:
+    """Return the number of processors that this process may use."""
+    can_ask = hasattr(os, "sched_getaffinity")
+    return len(os.sched_getaffinity(0)) if can_ask else os.cpu_count() or 1
+
+
 def _asked(jobs: int | None) -> int:
-    if jobs is None:
-        can_ask = hasattr(os, "sched_getaffinity")
-        jobs = len(os.sched_getaffinity(0)) if can_ask else os.cpu_count() or 1
+    jobs = processors() if jobs is None else jobs
     if jobs < 1:
         raise ValueError(f"jobs must be at least 1, not {jobs}")
     return jobs

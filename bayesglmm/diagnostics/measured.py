@@ -5,7 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._jit import ENABLED
+from ..chains.threads import processors
+from .columns import MIN_DRAWS
 from .rhat import convergence
+
+MANY = 400  # columns from which on compiled code takes less time, its loading included
 
 
 class Measured(NamedTuple):
@@ -20,9 +25,29 @@ class Measured(NamedTuple):
 
 def measure(draws: np.ndarray) -> Measured:
     """Measure draws (chains, draws, k)."""
+    if ENABLED and draws.shape[2] >= MANY and draws.shape[1] >= MIN_DRAWS:
+        return _measure_many(draws)
     flat = draws.reshape(draws.shape[0] * draws.shape[1], draws.shape[2])
     moved = (flat != flat[:1]).any(axis=0) if len(flat) else np.ones(flat.shape[1], bool)
     return Measured(np.isfinite(flat).all(axis=0), moved, *convergence(draws))
+
+
+def _measure_many(draws: np.ndarray) -> Measured:
+    from . import compiled
+
+    out = compiled.measured(draws, processors())
+    left = np.flatnonzero(out[compiled.LEFT])
+    if left.size:
+        found = convergence(draws[:, :, left])
+        for row, values in zip(compiled.CONVERGENCE, found, strict=True):
+            out[row, left] = values
+    return Measured(
+        out[compiled.FINITE] == 1.0,
+        out[compiled.MOVED] == 1.0,
+        out[compiled.R_HAT],
+        out[compiled.BULK],
+        out[compiled.TAIL],
+    )
 
 
 def together(parts: Iterable[Measured]) -> Measured:
