@@ -1,4 +1,4 @@
-"""The command line: ``bayesglmm sample``, ``fit``, ``compare``, ``diagnose`` and ``datasets``."""
+"""The command line: ``bayesglmm sample``, ``fit``, ``compare``, ``report`` and others."""
 
 import argparse
 import sys
@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
-from . import __version__, cli_diagnose, cli_fit, cli_sample
+from . import __version__, cli_diagnose, cli_fit, cli_report, cli_sample
 from .cli_arguments import BAD_INPUT, GOOD, INTERRUPTED, NOT_CONVERGED
 
 __all__ = ["BAD_INPUT", "GOOD", "INTERRUPTED", "NOT_CONVERGED", "main"]
@@ -18,6 +18,7 @@ examples:
       --factor period --prior "b=normal(0, 2.5)" --prior "sd=halfstudentt(3, 2.5)" --save herds.nc
   bayesglmm fit sleepstudy "Reaction ~ Days + (Days | Subject)" --method reml
   bayesglmm compare epilepsy "seizures ~ treat + (1 | id)" --family poisson --methods laplace,aghq
+  bayesglmm report herds.nc
   bayesglmm diagnose herds.nc
   bayesglmm datasets
 
@@ -90,6 +91,14 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=form,
     )
     cli_fit.add_compare(compare)
+    report = commands.add_parser(
+        "report",
+        help="a page on a saved posterior, for who did not run it",
+        description="Write the report of a saved posterior: one HTML file that needs nothing else.",
+        epilog=cli_report.EXAMPLES,
+        formatter_class=form,
+    )
+    cli_report.add(report)
     diagnose = commands.add_parser(
         "diagnose",
         help="the convergence of a saved posterior, or of a table of draws",

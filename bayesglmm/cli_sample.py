@@ -4,6 +4,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
+from . import cli_report
 from .cli_arguments import (
     GOOD,
     INTERRUPTED,
@@ -29,12 +30,16 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_sampler(parser)
     add_output(parser)
     parser.add_argument("--save", metavar="FILE", help="save the posterior to a netCDF file")
-    parser.add_argument("--force", action="store_true", help="let --save replace a file")
+    parser.add_argument("--report", metavar="FILE", help="write a report, one HTML file")
+    parser.add_argument(
+        "--force", action="store_true", help="let --save and --report replace a file"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
     free(arguments.save, force=arguments.force)
+    cli_report.check(arguments.report, force=arguments.force)
     clock = Clock()
     made = model(arguments, clock)
     with clock("sample"):
@@ -45,6 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
     print_timing(arguments, clock, post.run.seconds)
     if arguments.save:
         post.save(arguments.save, force=arguments.force)
+    if arguments.report:
+        post.report(arguments.report, force=arguments.force)
     if post.run.interrupted:
         return INTERRUPTED
     return GOOD if post.verdict.ok else NOT_CONVERGED

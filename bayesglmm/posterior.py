@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .diagnosis import Diagnosis
     from .dic import DIC
     from .effects_summary import EffectsSummary
+    from .likelihood_fit import Fit
     from .model import Model
     from .ods import Ods
     from .prediction import Prediction
@@ -623,6 +624,45 @@ class Posterior(Derived):
         from .crosscheck import crosscheck
 
         return crosscheck(self, sampler, **options)
+
+    def report(
+        self,
+        path: str | Path,
+        *,
+        fits: "Sequence[Fit] | None" = None,
+        title: str | None = None,
+        force: bool = False,
+    ) -> Path:
+        """Write a report for who did not run it: one HTML file that needs nothing else.
+
+        It has the question, the verdict, tables (each to be saved as CSV), plots, a
+        maximum-likelihood fit beside the posterior, predictive checks, the sensitivity to the
+        priors, a paragraph of methods, and the code that makes the same draws again.
+
+        Parameters
+        ----------
+        path : str or Path
+            ``.html``.
+        fits : sequence of Fit, optional
+            What stands beside the posterior; a Laplace or REML fit if not given, ``()`` for none.
+        title : str, optional
+        force : bool
+            Whether a file that is there may be replaced.
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        DataError
+            For another suffix.
+        FileExistsError
+            If the file is there and `force` is false.
+        """
+        from .report import save
+
+        return save(self, path, fits=fits, title=title, force=force)
 
     def save(self, path: str | Path, *, force: bool = False, states: bool = True) -> None:
         """Save to one netCDF file, which ``bayesglmm.load`` reads back; see `bayesglmm.io.save`."""

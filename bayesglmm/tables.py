@@ -84,14 +84,17 @@ class Table:
             for i, name in enumerate(self.rows)
         ]
 
-    def __str__(self) -> str:
+    def cells(self) -> list[list[str]]:
+        """The texts that are printed: the names of the columns first, then one list a row."""
         spread = self.columns.get("sd", self.columns.get("se", np.zeros(len(self))))
-        cells = [["", *self.columns]]
+        made = [["", *self.columns]]
         for i, name in enumerate(self.rows):
             decimals = _decimals(float(spread[i]))
-            cells.append(
-                [name, *(_cell(c, float(v[i]), decimals) for c, v in self.columns.items())]
-            )
+            made.append([name, *(_cell(c, float(v[i]), decimals) for c, v in self.columns.items())])
+        return made
+
+    def __str__(self) -> str:
+        cells = self.cells()
         widths = [max(len(row[j]) for row in cells) for j in range(len(cells[0]))]
         return "\n".join(
             "  ".join(

@@ -156,6 +156,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "cli",
             "cli_arguments",
             "cli_sample",
+            "cli_report",
             "cli_fit",
             "cli_diagnose",
             "exports",
