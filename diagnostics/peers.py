@@ -18,6 +18,7 @@ import csv
 import json
 import math
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -173,9 +174,11 @@ def sample_ours(cases: list[str], sampler: str, say: Any) -> None:
                     longer=peers_runs.LONGER_SECONDS if again else 0.0,
                 )
             key = f"{case_name} | {OURS} | {sampler}"
+            prefix = key.removesuffix(sampler)
             if "seconds" in notes:
                 notes = peers_runs.figures(notes, folder, build(case, case.frame())[0])
-            keep(load(), key, notes | {"over": None})
+            others = {k: v for k, v in load().items() if not k.startswith(prefix)}
+            keep(others, key, notes | {"over": None})
             say(f"{key}: {told(notes | {'over': 600.0})}")
 
 
@@ -242,18 +245,21 @@ def verdict(case: str, results: dict[str, Any]) -> list[str]:
     goal = CASES[case].goal
     if own is None or not own.get("ess"):
         return [case, "-", "-", "-", "-", "-", "-", "-"]
-    ratio, peer = "-", "none converged"
-    reached = "-"
-    if good:
-        peer = max(good, key=lambda name: good[name])
-        value = speed(own) / good[peer]
+    ended = {peer: speed(result) for peer, result in known.items() if result.get("ess")}
+    ratio, best_peer, reached = "-", "none", "-"
+    if good or ended:
+        peer = max(good or ended, key=lambda name: (good or ended)[name])
+        best_peer = f"{peer} {ended[peer]:,.4g}"
+        if not good:
+            best_peer += f" (R-hat {worst_hat(known[peer]):.2f})"
+        value = speed(own) / ended[peer]
         ratio = f"{value:.3g}"
         if goal is not None:
-            reached = "reached" if value >= goal and converged(own) else "missed"
-    elif known:
-        reached = "reached" if converged(own) else "missed"
+            reached = "reached" if value >= goal else "missed"
+    if CASES[case].hard:
+        reached = "reached"
     if not converged(own):
-        reached += ", ours not converged"
+        reached = "missed: ours has not converged"
     wholes = {name: r["seconds"]["whole"] for name, r in known.items() if r.get("ess")}
     whole = "-"
     if wholes:
@@ -263,9 +269,9 @@ def verdict(case: str, results: dict[str, Any]) -> list[str]:
         case,
         own.get("sampler", "-"),
         f"{speed(own):,.4g}",
-        peer if not good else f"{peer} {good[peer]:,.4g}",
+        best_peer,
         ratio,
-        "converge" if goal is None else f"{goal:g}",
+        "converge" if CASES[case].hard else "-" if goal is None else f"{goal:g}",
         reached,
         whole,
     ]
@@ -290,10 +296,11 @@ def tables(report: Report) -> None:
     columns += ("ESS/CPU s", "ESS/wall s", "whole CPU", "wall", "|z|")
     report.table(columns, rows)
     report(
-        "Ours over the best converged peer, ESS a CPU second of sampling; whole: CPU seconds of "
-        f"the quickest peer's\nfresh process over ours, goal {WHOLE_GOAL:g}"
+        "Ours over the best converged peer (the quickest where none has), ESS a CPU second of "
+        f"sampling;\nwhole: CPU seconds of the quickest peer's fresh process over ours, goal "
+        f"{WHOLE_GOAL:g}"
     )
-    columns = ("model", "sampler", "ESS/s", "best converged", "ratio", "goal", "", "whole")
+    columns = ("model", "sampler", "ESS/s", "best peer", "ratio", "goal", "", "whole")
     report.table(columns, [verdict(case, results) for case in CASES])
     report("Recorded elsewhere, other machines, priors and minima (an indication)")
     with (DATA / "recorded.csv").open(newline="", encoding="utf-8") as file:
@@ -328,6 +335,7 @@ def main() -> int:
         help="where the peers are installed",
     )
     arguments = options.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # not without ending the peer's process
     cases = arguments.model or list(CASES)
     if not (arguments.ours or arguments.tables):
         chosen = jobs(arguments.peer or list(PEERS), cases, (False,) if arguments.first else BOTH)

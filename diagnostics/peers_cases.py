@@ -40,7 +40,9 @@ class Case:
     goal : float or None
         Effective draws a second of sampling, ours over those of the best converged peer.
     centred : tuple of bool
-        Parametrizations of the effects that a peer's user would try, False first: not centred.
+        Parametrizations of the effects that a peer's user would try, the likelier one first.
+    hard : bool
+        Whether the goal is to converge at all, where peers may not.
     """
 
     frame: Callable[[], pd.DataFrame]
@@ -48,6 +50,7 @@ class Case:
     family: str
     goal: float | None
     centred: tuple[bool, ...] = (False,)
+    hard: bool = False
 
     @property
     def correlated(self) -> bool:
@@ -132,12 +135,14 @@ CASES = {
         "gaussian",
         None,
         (True,),
+        hard=True,
     ),
     "grouseticks": Case(
         _grouseticks,
         "TICKS ~ YEAR + cHEIGHT + (1 | LOCATION) + (1 | BROOD) + (1 | INDEX)",
         "poisson",
         None,
+        hard=True,
     ),
     "InstEval Gaussian": Case(
         ml_cases.insteval, "y ~ 1 + (1 | s) + (1 | d)", "gaussian", 15, (True,)
