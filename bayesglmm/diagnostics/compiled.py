@@ -32,7 +32,7 @@ class Work(NamedTuple):
 
     key: np.ndarray  # (2, n) uint64
     order: np.ndarray  # (2, n) int64
-    count: np.ndarray  # (DIGITS, VALUES) int64
+    counts: np.ndarray  # (DIGITS, VALUES) int64
     sorted: np.ndarray  # (n,)
     place: np.ndarray  # (n,) int64, of each sorted draw among the halves
     z: np.ndarray  # (halves, half) what is judged
@@ -57,7 +57,7 @@ def make_work(chains, draws):
 @kernel
 def sort(x, work):
     """Sort a column; returns the side of `order` that has the places of the sorted draws."""
-    n, count = x.size, work.count
+    n, count = x.size, work.counts
     for digit in range(DIGITS):
         for value in range(VALUES):
             count[digit, value] = 0
