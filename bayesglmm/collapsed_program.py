@@ -8,12 +8,16 @@ from ._random import fill_normals_into
 from .adaptation import proposal as adaptation
 from .conditionals import collapsed
 from .conditionals.collapsed_sums import collect
+from .conditionals.sd_coordinate import coordinate
 from .density import Map, identity_map
 from .fits.optimizer import curvature, invert, maximize
 
 if TYPE_CHECKING:
     from .model import Model
 
+MULTIPLES = (1.0, 2.0, 4.0)  # of the fit's sd, where the coordinate of an sd turns to log log
+LEAST_DRAWS = 50  # from which their skewness is judged
+TINY = 1e-300
 DISPERSION = 2.0  # chains start this many posterior sds away, in each direction
 ATTEMPTS = 100  # starts tried, each nearer the centre than the last
 STEP = 1e-4  # of differences of the log density: its logarithms of sds have no other scale
@@ -46,6 +50,8 @@ class CollapsedProgram:
         self.effects = int(sum(data.levels[f] for f in data.factor))
         self.center = center[self.p :]
         self.covariance = covariance[self.p :, self.p :]
+        cov = data.prior.covariance
+        self.sds = np.flatnonzero(cov.row == cov.col)
         d = self.center.size
         parts = adaptation.blocks(d, 0) if d > 0 else []
         self.edges = [(0, d), *parts] if len(parts) > 1 else parts
@@ -53,13 +59,13 @@ class CollapsedProgram:
 
     def start(self, random_state: np.ndarray, chain: int) -> dict[str, np.ndarray]:
         """State of a new chain, dispersed about the mode."""
-        scale = adaptation.triangle(adaptation.INFLATE * self.covariance)
+        spread = adaptation.triangle(adaptation.INFLATE * self.covariance)
         random = random_state.copy()
         points = np.tile(self.center, (ATTEMPTS, 1))
         w, away = np.empty(self.center.size), DISPERSION
         for point in points:
             fill_normals_into(random, w)
-            point += scale @ (away * w)
+            point += spread @ (away * w)
             away *= 0.8
         if self.init is not None:
             points[:] = self.init[self.p :]
@@ -68,23 +74,45 @@ class CollapsedProgram:
             raise FloatingPointError(
                 f"chain {chain}: the log density is not finite at any of {ATTEMPTS} starts"
             )
-        state = collapsed.new_state(random, points[finite[0]])._asdict()
-        proposal = collapsed.new_proposal(self.center, scale, self.edges)
+        near = self.near(np.ones(self.sds.size))
+        middle, covariance = self._folded(near)
+        scale = adaptation.triangle(adaptation.INFLATE * covariance)
+        state = collapsed.new_state(random, self.fold(points[finite[0]], near))._asdict()
+        proposal = collapsed.new_proposal(near, middle, scale, self.edges)
         state.update({f"proposal_{k}": v for k, v in proposal._asdict().items()})
         state["history"] = np.zeros((0, self.center.size))
         return state
 
     def values(self, points: np.ndarray) -> np.ndarray:
-        """Log densities of (psi, log sigma) at points (k, d)."""
+        """Log densities of t = (psi, log sigma) at points (k, d)."""
         out, d = np.empty(len(points)), self.center.size
         state = collapsed.new_state(np.zeros(2, dtype=np.uint64), self.center)
-        proposal = collapsed.new_proposal(self.center, np.eye(d), self.edges)
+        proposal = collapsed.new_proposal(np.zeros(d), self.center, np.eye(d), self.edges)
         none = np.empty((0, 0))
         points = np.ascontiguousarray(points, dtype=np.float64)
         collapsed.advance(
             self.sums, self.pattern, self.prior, proposal, state, 0, none, none, none, points, out
         )
         return out
+
+    def near(self, multiples: np.ndarray) -> np.ndarray:
+        """Return c of each element of t, multiples of the fit's sds; 0 for what is no sd."""
+        near = np.zeros(self.center.size)
+        near[self.sds] = multiples * np.exp(self.center[self.sds])
+        return near
+
+    def fold(self, t: np.ndarray, near: np.ndarray) -> np.ndarray:
+        """Coordinates x of values of t (..., d)."""
+        x = t.copy()
+        for i in np.flatnonzero(near):
+            x[..., i] = coordinate(t[..., i], near[i])
+        return x
+
+    def _folded(self, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The fit and its covariance in coordinates x."""
+        up, down = self.fold(self.center + STEP, near), self.fold(self.center - STEP, near)
+        slope = (up - down) / (2.0 * STEP)
+        return self.fold(self.center, near), self.covariance * np.outer(slope, slope)
 
     def boundaries(self, warmup: int) -> list[int]:
         """Iterations of warm-up at which `adapt` is called."""
@@ -121,7 +149,11 @@ class CollapsedProgram:
         last = iteration == self.warmup
         if not self.center.size:
             return
-        center, covariance = adaptation.moments(state["history"], self.center, self.covariance)
+        history = state["history"]
+        near = self._least_skew(history)
+        center, covariance = adaptation.moments(self.fold(history, near), *self._folded(near))
+        state["proposal_near"][:] = near
+        state["x"][:] = self.fold(history[-1], near)
         state["proposal_center"][:] = center
         state["proposal_scale"][:] = adaptation.triangle(covariance)
         self._choose(state["proposal_block"][:, 2], state["proposal_tuning"], last)
@@ -129,6 +161,19 @@ class CollapsedProgram:
         state["flag"][collapsed.STATUS] = collapsed.MOVED
         if last:
             state["history"] = np.zeros((0, self.center.size))
+
+    def _least_skew(self, history: np.ndarray) -> np.ndarray:
+        """C of each element of t under which its draws (n, d) are least skew."""
+        recent = history[len(history) // adaptation.DISCARD :]
+        best, least = np.ones(self.sds.size), np.full(self.sds.size, np.inf)
+        for multiple in MULTIPLES if len(recent) >= LEAST_DRAWS else ():
+            near = self.near(np.full(self.sds.size, multiple))
+            x = self.fold(recent, near)[:, self.sds]
+            x = x - x.mean(axis=0)
+            skew = np.abs((x**3).mean(axis=0)) / np.maximum((x**2).mean(axis=0), TINY) ** 1.5
+            best = np.where(skew < least, multiple, best)
+            least = np.minimum(skew, least)
+        return self.near(best)
 
     def _choose(self, kind: np.ndarray, tuning: np.ndarray, last: bool) -> None:
         """How each block moves from now on: all of t at once where that goes well, or in parts."""

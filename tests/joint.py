@@ -370,7 +370,8 @@ class Collapsed:
         self.out = [np.empty((MOVES, k)) for k in (map.center.size, self.program.effects, stats)]
 
     def begin(self, theta: np.ndarray, v: np.ndarray) -> None:
-        self.state["t"][:] = theta[self.program.p :]
+        t, near = theta[self.program.p :], self.state["proposal_near"]
+        self.state["x"][:] = self.program.fold(t, near)
 
     def step(self) -> tuple[np.ndarray, np.ndarray]:
         self.program.sums, self.program.pattern = self.collect(self.data)

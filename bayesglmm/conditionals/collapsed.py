@@ -36,6 +36,7 @@ from ..fits.system import PATTERN_TYPE
 from ..prior_density import dispersion_logpdf
 from .collapsed_sums import Sums as Sums
 from .collapsed_sums import empty
+from .sd_coordinate import log_sd, log_slope
 
 DF = 5  # degrees of freedom of the proposal of t: with 8, tails of few groups' sds stick
 INDEPENDENCE, WALK, IDLE = 0, 1, 2  # how a block moves
@@ -47,8 +48,9 @@ SMALL = 24  # rows of a square up to which plain loops factorize it faster than 
 
 
 class Proposal(NamedTuple):
-    """Proposal of t = center + scale w."""
+    """Proposal of x = center + scale w: t, but for log sds with a c > 0 (`sd_coordinate`)."""
 
+    near: np.ndarray  # (d,) c of each element of t, 0 for none
     center: np.ndarray  # (d,)
     scale: np.ndarray  # (d, d) lower triangular
     block: np.ndarray  # (blocks, 3) int64: range of w that each block moves, and how
@@ -60,13 +62,14 @@ class State(NamedTuple):
 
     random: np.ndarray  # (2,) uint64
     flag: np.ndarray  # (2,) int64: STATUS, RUN of rejections
-    t: np.ndarray  # (d,) psi, then log sigma
+    x: np.ndarray  # (d,) coordinates of psi, then of log sigma
     w: np.ndarray  # (d,)
 
 
 class Side(NamedTuple):
     """What an evaluation of the density leaves for the draw of beta and u."""
 
+    t: np.ndarray  # (d,) psi, then log sigma
     lam: np.ndarray  # (Q, Q) in the order of the pattern
     T: np.ndarray  # (q, q, C)
     factor: Parts  # of the rest, and its border columns
@@ -92,10 +95,13 @@ def new_state(random: np.ndarray, t: np.ndarray) -> State:
     return State(random, np.array([MOVED, 0]), np.array(t, dtype=np.float64), np.zeros(t.size))
 
 
-def new_proposal(center: np.ndarray, scale: np.ndarray, edges: list[tuple[int, int]]) -> Proposal:
-    """Independence proposals of blocks of t."""
+def new_proposal(
+    near: np.ndarray, center: np.ndarray, scale: np.ndarray, edges: list[tuple[int, int]]
+) -> Proposal:
+    """Independence proposals of blocks of x."""
     blocks = [(*edge, INDEPENDENCE) for edge in edges]
     return Proposal(
+        np.array(near, dtype=np.float64),
         np.array(center, dtype=np.float64),
         np.array(scale, dtype=np.float64, order="C"),
         np.array(blocks, dtype=np.int64).reshape(-1, 3),
@@ -104,11 +110,12 @@ def new_proposal(center: np.ndarray, scale: np.ndarray, edges: list[tuple[int, i
 
 
 @kernel
-def new_side(sums, pattern):
-    """Zeros of the shapes of a model."""
+def new_side(sums, pattern, d):
+    """Zeros of the shapes of a model with d elements of t."""
     q, C, R, b = sums.own.shape[0], sums.count.size, sums.rest_border.shape[0], sums.start.size + 1
     Q = pattern.z_order.size
     return Side(
+        np.zeros(d),
         np.zeros((Q, Q)),
         np.zeros((q, q, C)),
         _rest_parts(sums.rest.size, R, b),
@@ -320,13 +327,19 @@ def _eliminate(sums, pattern, side, work):
 
 
 @bare
-def evaluate(sums, pattern, prior, t, side, work):
-    """Log density of t, up to a constant; -inf where it has none. Fills the side."""
-    cov, p = prior.covariance, sums.start.size
+def evaluate(sums, pattern, prior, near, x, side, work):
+    """Log density of x, up to a constant; -inf where it has none. Fills the side."""
+    cov, p, t = prior.covariance, sums.start.size, side.t
     m, Q = cov.row.size, pattern.z_order.size
+    jacobian = 0.0
+    for i in range(t.size):
+        t[i] = x[i]
+        if near[i] > 0.0:
+            t[i] = log_sd(x[i], near[i])
+            jacobian += log_slope(x[i], near[i])
     sigma = math.exp(t[m]) if prior.phi.shape[0] > 0 else 1.0
     covariance.fill_L(cov, t[:m], work.L)
-    value = covariance.psi_logdensity(cov, t[:m], work.L)
+    value = jacobian + covariance.psi_logdensity(cov, t[:m], work.L)
     if prior.phi.shape[0] > 0:
         row = prior.phi[0]
         value += dispersion_logpdf(int(row[0]), row[1], row[2], row[3], t[m])
@@ -453,8 +466,8 @@ def _shifts(sums, rest, shift):
 
 
 @bare
-def _propose(proposal, block, random, w, new_w, t):
-    """New w of one block, and t; returns the log ratio of proposal densities, old over new."""
+def _propose(proposal, block, random, w, new_w, x):
+    """New w of one block, and x; returns the log ratio of proposal densities, old over new."""
     low, high = proposal.block[block, 0], proposal.block[block, 1]
     ratio = 0.0
     for i in range(w.size):
@@ -475,21 +488,21 @@ def _propose(proposal, block, random, w, new_w, t):
         power = 0.5 * (DF + high - low)
         ratio = power * (math.log1p(new_square / DF) - math.log1p(old_square / DF))
     for i in range(w.size):
-        t[i] = proposal.center[i] + dot(proposal.scale[i, : i + 1], new_w[: i + 1])
+        x[i] = proposal.center[i] + dot(proposal.scale[i, : i + 1], new_w[: i + 1])
     return ratio
 
 
 @bare
-def _to_w(proposal, t, w):
+def _to_w(proposal, x, w):
     for i in range(w.size):
-        total = t[i] - proposal.center[i]
+        total = x[i] - proposal.center[i]
         w[i] = (total - dot(proposal.scale[i, :i], w[:i])) / proposal.scale[i, i]
 
 
 if ENABLED:
     SUMS_TYPE, PRIOR_TYPE = typeof(empty()), typeof(empty_data().prior)
     STATE_TYPE = typeof(new_state(np.zeros(2, dtype=np.uint64), np.zeros(1)))
-    PROPOSAL_TYPE = typeof(new_proposal(np.zeros(1), np.eye(1), [(0, 1)]))
+    PROPOSAL_TYPE = typeof(new_proposal(np.zeros(1), np.zeros(1), np.eye(1), [(0, 1)]))
     MATRIX, VECTOR = types.float64[:, ::1], types.float64[::1]
 else:
     SUMS_TYPE = PRIOR_TYPE = STATE_TYPE = PROPOSAL_TYPE = MATRIX = VECTOR = None
@@ -504,25 +517,26 @@ else:
 def advance(sums, pattern, prior, proposal, state, rounds, theta_out, u_out, stats, points, values):
     """Run as many iterations as theta_out has rows, each with so many rounds of moves of t.
 
-    Before that, `values` receives the log densities of t at points (k, d).
+    Before that, `values` receives the log densities at points x (k, d).
     """
-    p, d, q = sums.start.size, state.t.size, sums.own.shape[0]
+    p, d, q = sums.start.size, state.x.size, sums.own.shape[0]
     R, C = sums.rest_border.shape[0], sums.count.size
-    one, other = new_side(sums, pattern), new_side(sums, pattern)
-    work, new_t, new_w = new_work(sums, pattern), np.empty(d), np.empty(d)
+    one, other = new_side(sums, pattern, d), new_side(sums, pattern, d)
+    work, new_x, new_w = new_work(sums, pattern), np.empty(d), np.empty(d)
     weights, rest_v, rest_u = np.empty(p + 1), np.empty(R), np.empty(R)
     shift = np.zeros((q, C))
     score, noise = np.empty((q, LEVELS)), np.empty((q, LEVELS))
     table = np.empty(LEVELS)
     for i in range(values.size):
-        values[i] = evaluate(sums, pattern, prior, points[i], one, work)
+        values[i] = evaluate(sums, pattern, prior, proposal.near, points[i], one, work)
     if theta_out.shape[0] == 0:
         return
     if state.flag[STATUS] == MOVED:
-        _to_w(proposal, state.t, state.w)
+        _to_w(proposal, state.x, state.w)
         state.flag[STATUS] = READY
-    # The same numbers as when this t was proposed: draws do not depend on how calls are cut.
-    value, current = evaluate(sums, pattern, prior, state.t, one, work), 0
+    near = proposal.near
+    # The same numbers as when this x was proposed: draws do not depend on how calls are cut.
+    value, current = evaluate(sums, pattern, prior, near, state.x, one, work), 0
     blocks = proposal.block.shape[0]
     for row in range(theta_out.shape[0]):
         accepted, proposed = 0, 0
@@ -531,21 +545,21 @@ def advance(sums, pattern, prior, proposal, state, rounds, theta_out, u_out, sta
                 if proposal.block[block, 2] == IDLE:
                     continue
                 proposed += 1
-                ratio = _propose(proposal, block, state.random, state.w, new_w, new_t)
+                ratio = _propose(proposal, block, state.random, state.w, new_w, new_x)
                 threshold = math.log(uniform(state.random))
                 side = other if current == 0 else one
-                new_value = evaluate(sums, pattern, prior, new_t, side, work)
+                new_value = evaluate(sums, pattern, prior, near, new_x, side, work)
                 proposal.tuning[block, 2] += 1.0
                 if threshold < ratio + new_value - value:
                     accepted += 1
                     proposal.tuning[block, 1] += 1.0
                     value, current = new_value, 1 - current
-                    copy(state.t, new_t)
+                    copy(state.x, new_x)
                     copy(state.w, new_w)
         state.flag[RUN] = 0 if accepted > 0 or proposed == 0 else state.flag[RUN] + 1
         side = one if current == 0 else other
         _draw_beta(sums, side, state.random, theta_out[row, :p], weights)
-        copy(theta_out[row, p:], state.t)
+        copy(theta_out[row, p:], side.t)
         if R > 0:
             _draw_rest(pattern, side, state.random, weights, rest_v, rest_u)
             for a in range(R):
