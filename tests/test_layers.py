@@ -112,6 +112,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "effects_summary",
             "summary",
             "posterior",
+            "posterior_derived",
             "arviz_form",
             "pointwise",
             "printout",

@@ -1,0 +1,371 @@
+"""What can be asked of a posterior: predictions, checks, diagnostics, plots, a report."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .derived import Derived
+from .errors import DataError
+from .tables import frame_of
+
+if TYPE_CHECKING:
+    import pandas
+    from arviz_stats import ELPDData
+    from matplotlib.figure import Figure
+
+    from .crosscheck import Crosscheck
+    from .diagnosis import Diagnosis
+    from .dic import DIC
+    from .likelihood_fit import Fit
+    from .ods import Ods
+    from .posterior import Posterior
+    from .prediction import Prediction
+    from .predictive import Predictive
+
+
+class PosteriorDerived(Derived):
+    """Methods of a `Posterior` that other modules answer; its draws and tables are its own."""
+
+    @property
+    def _whole(self) -> "Posterior":
+        from .posterior import Posterior
+
+        assert isinstance(self, Posterior)
+        return self
+
+    def predict(self, newdata: Any = None, **options: Any) -> "Prediction":
+        """Predict means or linear predictors of the rows of the data, or of new ones.
+
+        Parameters
+        ----------
+        newdata : data frame or mapping, optional
+            Rows with the predictors, and the groups where their effects count; coded as the data
+            were. The rows of the data if not given.
+        effects : {"conditional", "population", "marginal"}
+            Given the effects of the rows' groups; at effects of 0; or averaged over the
+            distribution of groups.
+        new_levels : {"refuse", "sample", "zero"}
+            Of groups that the data do not have: refuse them, draw their effects from the
+            distribution of groups (the same for all rows of a group), or take them as 0.
+        scale : {"response", "link"}
+            Means (proportions for counts of trials), or linear predictors.
+        functions : mapping, optional
+            The user's own functions, where the formula has some.
+        ci_prob, ci_kind : float, {"eti", "hdi"}
+            Of the limits.
+        seed : int, optional
+            Of the effects of new levels; the posterior's own if not given.
+
+        Returns
+        -------
+        Prediction
+            With `table`, `frame` and `draws`.
+
+        Raises
+        ------
+        DataError
+            For columns, levels or arguments that do not fit.
+        """
+        from .prediction import predict
+
+        return predict(self._whole, newdata, **options)
+
+    def predictive(self, newdata: Any = None, **options: Any) -> "Predictive":
+        """Draw responses from the posterior predictive distribution.
+
+        Parameters
+        ----------
+        newdata, effects, new_levels, functions, seed
+            As of `predict`. With ``new_levels="sample"`` and groups that are new the responses are
+            those of other groups like these.
+
+        Returns
+        -------
+        Predictive
+            With `draws`, `table`, `frame`, `check`, `plot`, and `data` for ArviZ.
+
+        Raises
+        ------
+        DataError
+            As `predict`, and if new rows lack numbers of trials or standard errors.
+        """
+        from .predictive import posterior_predictive
+
+        return posterior_predictive(self._whole, newdata, **options)
+
+    def plot_ppc(self, kind: str | None = None, **options: Any) -> Any:
+        """Plot draws of the data against the data; see `predictive.Predictive.plot`."""
+        return self._whole.predictive().plot(kind, **options)
+
+    def diagnose(self, *, u: bool = False, **options: Any) -> "Diagnosis":
+        """Diagnose convergence: the verdict and the tables behind it; see `diagnosis.diagnose`.
+
+        Parameters
+        ----------
+        u : bool
+            Whether the tables have the effects of all levels too.
+        **options
+            ``parameters``, and the settings of the tests.
+        """
+        from .diagnosis import diagnose
+
+        return diagnose(self._whole, u=u, **options)
+
+    @property
+    def ods(self) -> "Ods":
+        """SAS's tables by their ODS names: ``post.ods["PostSummaries"]``; see `ods.Ods`."""
+        from .ods import Ods
+
+        return Ods(self._whole)
+
+    def dic(self) -> "DIC":
+        """Return the deviance information criterion, conditional on the effects; see `dic`."""
+        from .dic import dic
+
+        return dic(self._whole)
+
+    def to_frame(self, *, u: bool = False) -> "pandas.DataFrame":
+        """Return the draws as a data frame, which other programs and `diagnose` read.
+
+        Parameters
+        ----------
+        u : bool
+            Whether the effects of all levels get columns too.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``chain`` and ``draw``, from 1, and one a parameter; a row a draw.
+        """
+        from . import outpost
+
+        return outpost.frame(self._whole, u)
+
+    def outpost(self, path: str | Path, *, u: bool = False, force: bool = False) -> None:
+        """Save the draws as ``.csv``, ``.csv.gz`` or ``.parquet``; see `outpost.save`."""
+        from . import outpost
+
+        outpost.save(self._whole, path, u=u, force=force)
+
+    def sampler_blocks(self) -> "pandas.DataFrame":
+        """Return the blocks of a classical run, in the order in which a sweep moves them.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``block parameters method acceptance``: acceptance in sampling, the mean over
+            chains; missing for exact draws and slices, which reject nothing.
+
+        Raises
+        ------
+        DataError
+            For another sampler.
+        """
+        from . import sampling_history
+
+        return frame_of(sampling_history.block_records(self._classical()))
+
+    def tuning_history(self) -> "pandas.DataFrame":
+        """Return what tuning, burn-in and sampling of a classical run were like.
+
+        The content of PROC MCMC's tables TuneHistory, BurnInHistory and SampleHistory.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``chain phase loop block method iterations scale acceptance``; ``phase`` is
+            Tuning, Burn-in or Sampling. A block of effects has its levels' mean scale and
+            acceptance. Blocks of exact draws and slices have no rows.
+
+        Raises
+        ------
+        DataError
+            For another sampler.
+        """
+        from . import sampling_history
+
+        return frame_of(sampling_history.history_records(self._classical()))
+
+    def _classical(self) -> dict[str, Any]:
+        run = self._whole.run
+        if run.classical is None:
+            raise DataError(
+                f"blocks and their tuning are of sampler='classical'; this is {run.sampler!r}"
+            )
+        return run.classical
+
+    def loo(self, by: str = "row", **options: Any) -> "ELPDData":
+        """Leave-one-out cross-validation by Pareto-smoothed importance sampling, with ArviZ.
+
+        Parameters
+        ----------
+        by : {"row", "group"}
+            Leave out rows, given the effects of their groups; or whole groups, whose effects are
+            integrated out: how well a new group is predicted.
+        **options
+            Passed on to ``arviz_stats.loo``.
+
+        Returns
+        -------
+        arviz_stats.ELPDData
+            For ``arviz_stats.compare``.
+
+        Warns
+        -----
+        DataWarning
+            If every row has an effect of its own, so that leaving out rows means little.
+
+        Raises
+        ------
+        DataError
+            If groups are to be left out of a model with another number of factors than one.
+        """
+        from .information import loo
+
+        return loo(self._whole, by, **options)
+
+    def waic(self) -> "ELPDData":
+        """Return the widely applicable information criterion; see `information.waic`."""
+        from .information import waic
+
+        return waic(self._whole)
+
+    def fitted(self, kind: str = "response") -> np.ndarray:
+        """Posterior means of the rows' means or linear predictors, given the effects, shape (n,).
+
+        Parameters
+        ----------
+        kind : {"response", "link"}
+            Means (proportions for counts of trials), or linear predictors.
+        """
+        blocks = self._whole.predict(scale=kind).blocks()
+        return np.concatenate([block.mean(axis=(0, 1)) for _, block in blocks])
+
+    def residuals(self, kind: str = "quantile") -> np.ndarray:
+        """Residuals of the rows given the effects, shape (n,).
+
+        Parameters
+        ----------
+        kind : {"quantile", "deviance", "pearson", "response"}
+            Randomized quantile residuals, standard normal if the model is right; the others at the
+            posterior means of the parameters and effects.
+        """
+        if kind == "quantile":
+            from .quantile_residuals import of_posterior
+
+            return of_posterior(self._whole)
+        from .residuals import residuals
+
+        name = self._whole.model.family.dispersion
+        phi = float(self._whole.values[name].mean()) if name else 1.0
+        effects = {k: np.asarray(u).mean(axis=(0, 1)) for k, u in self._whole.values["u"].items()}
+        beta = self._whole.values["beta"].mean(axis=(0, 1))
+        return residuals(self._whole.model, beta, effects, phi, kind)
+
+    def plot_effects(self, group: str | None = None, **options: Any) -> "Figure":
+        """Caterpillar plot of the effects of a group; see `fit_plots.effects`."""
+        from . import fit_plots
+
+        return fit_plots.effects(self._whole, group, **options)
+
+    def plot_residuals(self, kind: str = "quantile", **options: Any) -> "Figure":
+        """Residuals against linear predictors; see `fit_plots.residuals`."""
+        from . import fit_plots
+
+        return fit_plots.residuals(self._whole, kind, **options)
+
+    def sensitivity(self) -> "pandas.DataFrame":
+        """Sensitivity of every parameter to the priors and to the likelihood, by power-scaling.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``prior``, ``likelihood`` (above .05 is sensitive) and ``diagnosis``.
+        """
+        from .sensitivity import sensitivity
+
+        return sensitivity(self._whole)
+
+    def plot_trace(self, var_names: Sequence[str] = ("beta", "sd", "cor"), **options: Any) -> Any:
+        """Plot densities and traces with ``arviz_plots.plot_trace_dist``; options go to it.
+
+        Variables that the model does not have are left out.
+        """
+        import arviz_plots
+
+        present = [name for name in var_names if name in self._whole.data.posterior.data_vars]
+        return arviz_plots.plot_trace_dist(self._whole.data, var_names=present, **options)
+
+    def crosscheck(self, sampler: str | None = None, **options: Any) -> "Crosscheck":
+        """Sample the model again by another sampler, and compare all parameters.
+
+        Samplers have little in common but the model, so that what is wrong with one, or missed by
+        it, shows as a difference. By default NUTS checks the others, and HMC checks NUTS.
+
+        Parameters
+        ----------
+        sampler : str, optional
+            As of `Model.sample`.
+        draws, warmup : int, optional
+            Of each chain; as many as this posterior's by default. Means can be compared from 400
+            effective draws on, sds and quantiles from 4,000 on.
+        seed : int, optional
+            One more than this posterior's by default.
+        jobs, progress, executor
+            As of `Model.sample`.
+
+        Returns
+        -------
+        crosscheck.Crosscheck
+            Print it for the verdict; ``ok``, ``table`` (one row a parameter, effects too), and
+            ``second``, the other posterior.
+
+        Raises
+        ------
+        DataError
+            If it is the sampler that this posterior was drawn by.
+        """
+        from .crosscheck import crosscheck
+
+        return crosscheck(self._whole, sampler, **options)
+
+    def report(
+        self,
+        path: str | Path,
+        *,
+        fits: "Sequence[Fit] | None" = None,
+        title: str | None = None,
+        force: bool = False,
+    ) -> Path:
+        """Write a report for who did not run it: one HTML file that needs nothing else.
+
+        It has the question, the verdict, tables (each to be saved as CSV), plots, a
+        maximum-likelihood fit beside the posterior, predictive checks, the sensitivity to the
+        priors, a paragraph of methods, and the code that makes the same draws again.
+
+        Parameters
+        ----------
+        path : str or Path
+            ``.html``.
+        fits : sequence of Fit, optional
+            What stands beside the posterior; a Laplace or REML fit if not given, ``()`` for none.
+        title : str, optional
+        force : bool
+            Whether a file that is there may be replaced.
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        DataError
+            For another suffix.
+        FileExistsError
+            If the file is there and `force` is false.
+        """
+        from .report import save
+
+        return save(self._whole, path, fits=fits, title=title, force=force)
