@@ -16,6 +16,15 @@ KEEP = ("all", "summary", "stream")
 MOST = 0.6  # of the available memory: the chains' states and the tables need some too
 LARGE = 2**30  # bytes above which the estimate is printed
 COPIES = 2  # of the draws: as the sampler makes them, and on the user's scale
+# Numbers that a chain's state holds for each effect and for each row, and those for each effect
+# that a thread needs while it moves a chain (the trees of NUTS, seven doublings deep).
+STATES = {
+    "gibbs": (11, 1, 4),
+    "classical": (1, 2, 4),
+    "collapsed": (0, 0, 8),
+    "nuts": (6, 0, 64),
+    "hmc": (6, 0, 16),
+}
 
 
 def check(
@@ -23,8 +32,10 @@ def check(
     *,
     keep: Any,
     stream: Any,
+    sampler: str,
     chains: int,
     draws: int,
+    jobs: int | None = None,
     had: int = 0,
     own: str | None = None,
     quiet: bool = False,
@@ -35,8 +46,12 @@ def check(
     ----------
     keep, stream
         As of `Model.sample`.
+    sampler : str
+        What the chains move by.
     chains, draws : int
         Numbers of chains, and of draws of each.
+    jobs : int, optional
+        Threads.
     had : int
         Draws of each that are in memory already.
     own : str, optional
@@ -57,6 +72,7 @@ def check(
             "no other keep= has one"
         )
     from .chains.sketch import BYTES
+    from .chains.threads import threads
 
     effects = sum(
         len(model.design.factors[term.factor].levels) * len(term.names)
@@ -64,6 +80,9 @@ def check(
     )
     others = len(model.names.fixed) + len(model.names.sd) + len(model.names.cor) + 8
     small = 8 * chains * (draws * COPIES + had) * others
+    each, row, thread = STATES[sampler]
+    small += 8 * effects * (chains * each + threads(jobs, chains) * thread)
+    small += 8 * chains * row * len(model.design.rows)
     on_disk = 8 * chains * (draws + had) * effects
     sizes = {
         "all": small + COPIES * 8 * chains * draws * effects + 8 * chains * had * effects,

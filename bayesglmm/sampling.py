@@ -116,8 +116,10 @@ def sample(
         model,
         keep=keep,
         stream=stream,
+        sampler=plan.sampler,
         chains=chains,
         draws=draws,
+        jobs=jobs,
         own=found.stream if found else None,
         quiet=progress is False,
     )
@@ -242,8 +244,10 @@ def extend(
         model,
         keep=keep,
         stream=stream,
+        sampler=post.run.sampler,
         chains=len(standings),
         draws=draws,
+        jobs=jobs,
         had=post.draws,
         quiet=progress is False,
     )
@@ -352,12 +356,13 @@ def start(model: "Model", sampler: str) -> tuple[Map, np.ndarray]:
     if sampler == "collapsed":
         return collapsed_start(model)
     rows, data, first, _, _ = model.problem
-    if most_connected(data) > LARGEST_FITTED:
+    mode = None if most_connected(data) > LARGEST_FITTED else find(rows, data, True, first)
+    lost = mode is not None and not (np.isfinite(mode.value) and (mode.definite or mode.converged))
+    if mode is None or lost:
         map = unfitted(rows, data, first)
         if sampler in ("nuts", "hmc"):
             map = standardized(rows, data, map, fitted=False)
         return map, map.scale @ map.scale.T
-    mode = find(rows, data, True, first)
     if sampler == "gibbs" and data.levels.size > 1:
         # Coordinates of all effects together are of no use here, and may be large.
         return mode.map._replace(kind=np.array([IDENTITY]), dense=np.zeros((0, 0))), mode.covariance

@@ -305,10 +305,25 @@ def test_a_large_estimate_is_printed(monkeypatch, capsys):
 
     monkeypatch.setattr(keeping, "LARGE", 1000)
     subject = model("gibbs")
-    keeping.check(subject, keep="all", stream=None, chains=4, draws=100)
+    asked = {"keep": "all", "stream": None, "sampler": "gibbs", "chains": 4, "draws": 100}
+    keeping.check(subject, **asked)
     assert "4 chains of 100 draws of 60 effects" in capsys.readouterr().err
-    keeping.check(subject, keep="all", stream=None, chains=4, draws=100, quiet=True)
+    keeping.check(subject, **asked, quiet=True)
     assert capsys.readouterr().err == ""
+
+
+def test_every_sampler_has_an_estimate(monkeypatch):
+    from bayesglmm import keeping
+    from bayesglmm.choice import SAMPLERS
+
+    assert set(keeping.STATES) == set(SAMPLERS) - {"auto"}
+    # A state that would not fit is refused too, however few draws there are.
+    monkeypatch.setattr(memory, "available", lambda: 30_000)
+    for sampler in ("gibbs", "nuts"):
+        with pytest.raises(bg.DataError, match="GiB of memory with keep='stream'"):
+            keeping.check(
+                model("gibbs"), keep="stream", stream="u.nc", sampler=sampler, chains=4, draws=1
+            )
 
 
 def test_available_memory_is_that_of_the_machine_or_its_container(monkeypatch, tmp_path):
