@@ -21,6 +21,7 @@ STATS = {
     "divergent": "divergent",
     "diverging": "divergent",
     "reached_max_treedepth": "max_depth",
+    "maxdepth_reached": "max_depth",
     "max_depth": "max_depth",
     "tree_depth": "depth",
     "treedepth": "depth",
@@ -28,6 +29,7 @@ STATS = {
     "energy": "energy",
     "accept_stat": "accept",
     "acceptance_rate": "accept",
+    "accept_prob": "accept",
     "accept": "accept",
     "stuck_run": "stuck_run",
 }

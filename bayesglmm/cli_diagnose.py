@@ -31,7 +31,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "files",
         metavar="FILE",
         nargs="+",
-        help="a saved posterior (.nc), or draws (.csv, .parquet)",
+        help="a saved posterior, ours or ArviZ's (.nc), or draws (.csv, .parquet)",
     )
     parser.add_argument(
         "--parameter",
@@ -83,12 +83,36 @@ def _diagnosis(arguments: argparse.Namespace) -> "Diagnosis":
     options["raftery"] = {name: value for name, value in asked.items() if value is not None}
     first = arguments.files[0]
     if len(arguments.files) == 1 and Path(first).suffix == ".nc":
-        from .io import load
-
-        return diagnose(load(first), parameters=arguments.parameter, u=arguments.effects, **options)
+        found = _loaded(first)
+        return diagnose(found, parameters=arguments.parameter, u=arguments.effects, **options)
     if arguments.effects:
         raise DataError("--effects is for a saved posterior; a table of draws shows all columns")
     return diagnose(_draws(arguments.files), parameters=arguments.parameter, **options)
+
+
+def _loaded(name: str) -> Any:
+    """A saved posterior of ours, or one that ArviZ wrote."""
+    from .errors import LoadError
+    from .io import load
+
+    try:
+        return load(name)
+    except LoadError:
+        tree = _foreign(name)
+        if tree is None:
+            raise
+        return tree
+
+
+def _foreign(name: str) -> Any:
+    """What ArviZ wrote to a netCDF-4 file; None for other files and damaged ones of ours."""
+    import xarray
+
+    try:
+        tree = xarray.open_datatree(name, engine="h5netcdf")
+    except (OSError, ValueError):
+        return None
+    return tree if "posterior" in tree.children and "bayesglmm" not in tree.children else None
 
 
 def _draws(files: list[str]) -> "AnyDraws":

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import pandas
 
 SIGNIFICANT = 0.05  # what a test is called significant at, in the notes
-# Of stationary chains the share that fails Heidelberger's and Welch's test in all stages, each at 5%:
-# .008 of 6,000 chains of 200 and of 1,000 draws of white noise.
+# Share of stationary chains that fail Heidelberger's and Welch's test at 5% in all stages: of 6,000
+# chains of white noise, of 200 and of 1,000 draws.
 FALSE_ALARMS = 0.008
 MAX_ROWS = 60  # of one printed table
 # The tables by the names that `tables=` knows, with SAS's for the same.

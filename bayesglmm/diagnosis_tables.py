@@ -1,6 +1,6 @@
 """The tables of a diagnosis: what is measured of draws, parameter by parameter."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,6 +9,7 @@ import numpy as np
 
 from .any_draws import AnyDraws
 from .diagnostics import autocorrelation, batch_means, energy, ess, mcse, spectrum
+from .diagnostics.columns import BLOCK_ELEMENTS
 from .diagnostics.geweke import Geweke, geweke
 from .diagnostics.heidelberger import Heidelberger, heidelberger
 from .diagnostics.raftery import Raftery, raftery
@@ -56,17 +57,17 @@ class Measures:
     @cached_property
     def geweke(self) -> Geweke:
         """Geweke's test of every chain."""
-        return geweke(self._series, **self.settings.geweke)
+        return _in_blocks(lambda x: geweke(x, **self.settings.geweke), self._series)
 
     @cached_property
     def heidelberger(self) -> Heidelberger:
         """Heidelberger's and Welch's tests of every chain."""
-        return heidelberger(self._series, **self.settings.heidelberger)
+        return _in_blocks(lambda x: heidelberger(x, **self.settings.heidelberger), self._series)
 
     @cached_property
     def raftery(self) -> Raftery:
         """Raftery's and Lewis's run length of every chain."""
-        return raftery(self._series, **self.settings.raftery)
+        return _in_blocks(lambda x: raftery(x, **self.settings.raftery), self._series)
 
     def _by_chain(self, values: np.ndarray) -> np.ndarray:
         """Values (k, chains) of values a series."""
@@ -155,7 +156,7 @@ class Measures:
     def autocorrelation_table(self) -> Listing:
         """A column a lag; the mean of the chains' autocorrelations."""
         lags = self.settings.lags
-        found = autocorrelation.autocorrelation(self._series, lags)
+        found = _in_blocks(lambda x: autocorrelation.autocorrelation(x, lags), self._series)
         mean = found.reshape(len(self.draws.names), -1, len(lags)).mean(axis=1)
         columns: dict[str, Any] = {"parameter": list(self.draws.names)}
         columns |= {f"lag {lag}": mean[:, k] for k, lag in enumerate(lags)}
@@ -165,7 +166,9 @@ class Measures:
     @cached_property
     def _sas_size(self) -> np.ndarray:
         length = self._values.shape[1]
-        return np.asarray((length / self._by_chain(autocorrelation.time(self._series))).sum(axis=1))
+        return np.asarray(
+            (length / self._by_chain(_in_blocks(autocorrelation.time, self._series))).sum(axis=1)
+        )
 
     @cached_property
     def ess_table(self) -> Listing:
@@ -180,7 +183,9 @@ class Measures:
             "ess_bulk": self.convergence.ess_bulk,
             "ess_tail": self.convergence.ess_tail,
             "ess_mean": ess.ess_mean(values),
-            "ess_spectral": self._by_chain(spectrum.effective_size(self._series)).sum(axis=1),
+            "ess_spectral": self._by_chain(_in_blocks(spectrum.effective_size, self._series)).sum(
+                axis=1
+            ),
             "ess_sas": self._sas_size,
             "autocorrelation_time": time,
             "efficiency": self._sas_size / max(1, total),
@@ -201,7 +206,7 @@ class Measures:
         chains, length, _ = values.shape
         pooled = values.reshape(chains * length, -1)
         sd = pooled.std(axis=0, ddof=1) if chains * length > 1 else np.full(pooled.shape[1], np.nan)
-        density = self._by_chain(spectrum.mean_error(self._series) ** 2)
+        density = self._by_chain(_in_blocks(spectrum.mean_error, self._series) ** 2)
         with np.errstate(divide="ignore", invalid="ignore"):
             by_time = sd / np.sqrt(self._sas_size)
             columns = {
@@ -249,3 +254,12 @@ class Measures:
 def _worst(values: np.ndarray) -> np.ndarray:
     """Place of the smallest number of every row; the first where there is none."""
     return np.where(np.isnan(values), np.inf, values).argmin(axis=1)
+
+
+def _in_blocks(measure: Callable[[np.ndarray], Any], series: np.ndarray) -> Any:
+    """What a function makes of series, of so many rows at a time as the processor's cache holds."""
+    step = max(1, BLOCK_ELEMENTS // max(1, series.shape[1]))
+    parts = [measure(series[first : first + step]) for first in range(0, len(series), step)]
+    if isinstance(parts[0], tuple):
+        return type(parts[0])(*map(np.concatenate, zip(*parts, strict=True)))
+    return np.concatenate(parts)

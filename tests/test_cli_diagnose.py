@@ -103,3 +103,17 @@ def test_a_saved_posterior_is_diagnosed_as_it_prints(capsys, monkeypatch):
     assert code == GOOD
     assert out.rstrip("\n") == post.diagnose(u=True).text(["ess"])
     assert "u(x|a/b[007])" in out
+
+
+def test_a_posterior_that_arviz_wrote(capsys, tmp_path):
+    import arviz_base
+
+    path = tmp_path / "other.nc"
+    x = np.random.default_rng(2).normal(size=(2, 500, 3))
+    tree = arviz_base.from_dict(
+        {"posterior": {"b": x}, "sample_stats": {"diverging": x[..., 0] > 9}}
+    )
+    tree.to_netcdf(path, engine="h5netcdf")
+    code, out, _ = run(capsys, path)
+    assert code == GOOD
+    assert "number of divergences 0" in out and "b[2]" in out

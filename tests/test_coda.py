@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from scipy import integrate, special
 
+import bayesglmm as bg
 from bayesglmm import frames
 from bayesglmm.diagnostics import autocorrelation, batch_means, spectrum
 from bayesglmm.diagnostics.geweke import geweke
@@ -120,6 +121,17 @@ def test_batch_means(length):
         same(batch_means.batch_error(one), numbers(length, chain, "batch"))
         same(batch_means.batch_error(one, 25), numbers(length, chain, "batch_25"))
     same(batch_means.batch_error(DRAWS[:, :length]), numbers(length, None, "batch"))
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_the_tables_of_all_chains_together(length):
+    found = bg.diagnose(DRAWS[:, :length], names=NAMES)
+    same(found.ess["ess_spectral"], numbers(length, None, "ess"))
+    same(found.mcse["mcse_batch"], numbers(length, None, "batch"))
+    same(found.mcse["mcse_spectral"], numbers(length, None, "series"))
+    for lag in (1, 5, 10, 50):
+        theirs = numbers(length, None, "autocorrelation", f"Lag {lag}")
+        same(found.autocorrelation[f"lag {lag}"], theirs)
 
 
 # ---- what coda is no reference for ------------------------------------------------------------
