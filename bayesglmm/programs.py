@@ -12,7 +12,7 @@ from ._jit import ENABLED
 from ._random import fill_normals_into
 from .adaptation import proposal as adaptation
 from .bound import Bound
-from .conditionals import centring, crew, transport
+from .conditionals import centring, crew, guess, transport
 from .density import Map, logdensity, unwhiten
 from .prior_defaults import rescaled
 from .priors import Flat, Normal
@@ -44,7 +44,6 @@ class GibbsProgram(Bound):
         data = model.problem.data
         self.family = model.family
         self.data, self.init = data, init
-        self.guess = transport.Guess(map.center, map.modes, map.slopes)
         self.p, self.m = data.obs.X.shape[0], data.prior.covariance.row.size
         self.dim = map.center.size
         self.q, self.J = data.factor.size, int(data.levels[0])
@@ -54,23 +53,41 @@ class GibbsProgram(Bound):
         self.center = map.center[self.order]
         self.covariance = covariance[np.ix_(self.order, self.order)]
         self.edges = adaptation.blocks(self.dim - self.p, self.p)
-        self.walks = adaptation.walks(np.sqrt(np.diag(covariance))[self.p : self.p + self.m])
+        vague = np.sqrt(np.diag(covariance))[self.p : self.p + self.m].max(initial=0.0)
+        self.walks, self.walk_every = adaptation.walks(self.m, float(vague))
         self.every = 1 if self.q > 1 or self.J <= FEW_GROUPS else EASY_EVERY
         self.centre = _centring(model, covariance)
+        self.threads = 1
+        self.guess = guess.newton(map)
+        self.guess = guess.choose(model.problem.rows, data, map, covariance, self._newton_step)
         self.threads = threads if ENABLED and data.obs.y.size >= crew.ROWS else 1
+
+    def _newton_step(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Centre (q, J) and factor (q, q, J) of the map at theta."""
+        state = self._begin(np.zeros(2, dtype=np.uint64))
+        state["theta"][0] = theta
+        self.advance(state, 0, *self._nowhere(), 0)
+        return state["center"][0], state["C"][0]
+
+    def _begin(self, random_state: np.ndarray) -> dict[str, np.ndarray]:
+        """A state that is nowhere yet."""
+        state = transport.new_state(random_state.copy(), self.dim, self.q, self.J)._asdict()
+        scale = adaptation.triangle(adaptation.INFLATE * self.covariance)
+        proposal = transport.new_proposal(
+            self.order, self.center, scale, self.edges, self.walks, self.walk_every
+        )
+        state.update({f"proposal_{k}": v for k, v in proposal._asdict().items()})
+        state["history"] = np.zeros((0, self.dim))
+        return state
 
     def start(self, random_state: np.ndarray, chain: int) -> dict[str, np.ndarray]:
         """State of a new chain, dispersed about the fit."""
-        state = transport.new_state(random_state.copy(), self.dim, self.q, self.J)._asdict()
-        scale = adaptation.triangle(adaptation.INFLATE * self.covariance)
-        proposal = transport.new_proposal(self.order, self.center, scale, self.edges, self.walks)
-        state.update({f"proposal_{k}": v for k, v in proposal._asdict().items()})
-        state["history"] = np.zeros((0, self.dim))
+        state = self._begin(random_state)
         w, away = np.empty(self.dim), DISPERSION
         for _ in range(ATTEMPTS):
             fill_normals_into(state["random"], w)
             if self.init is None:
-                state["theta"][0, self.order] = self.center + scale @ (away * w)
+                state["theta"][0, self.order] = self.center + state["proposal_scale"] @ (away * w)
             else:
                 state["theta"][0] = self.init
             fill_normals_into(state["random"], state["z"].reshape(-1))
@@ -130,20 +147,34 @@ class GibbsProgram(Bound):
         center, covariance = adaptation.moments(history, self.center, self.covariance)
         state["proposal_center"][:] = center
         state["proposal_scale"][:] = adaptation.triangle(covariance)
-        kind, tuning = state["proposal_block"][:, 2], state["proposal_tuning"]
-        for block in range(len(kind)):
-            rate = tuning[block, 1] / max(tuning[block, 2], 1.0)
-            if kind[block] == transport.WALK:
-                tuning[block, 0] = adaptation.tune_step(tuning[block, 0], rate)
-                # A better centre may have been found since: try again, but not blindly at the end.
-                if block < len(self.edges) and not last:
-                    kind[block] = transport.INDEPENDENCE
-            elif rate < adaptation.POOR:
-                kind[block] = transport.WALK
-        tuning[:, 1:] = 0.0
+        self._tune(state, last)
         state["flag"][transport.STATUS] = transport.MOVED
         if last:
             state["history"] = np.zeros((0, self.dim))
+
+    def _tune(self, state: dict[str, np.ndarray], last: bool) -> None:
+        """Kinds and steps of the blocks, by how they have moved since the last time."""
+        block, tuning = state["proposal_block"], state["proposal_tuning"]
+        kind, stuck = block[:, 2], False
+        for place in range(len(block)):
+            rate = tuning[place, transport.ACCEPTED] / max(tuning[place, transport.PROPOSED], 1.0)
+            if kind[place] == transport.WALK:
+                step = tuning[place, transport.STEP]
+                tuning[place, transport.STEP] = adaptation.tune_step(step, rate)
+                # A better centre may have been found since: try again, but not blindly at the end.
+                if place < len(self.edges) and not last:
+                    kind[place] = transport.INDEPENDENCE
+            else:
+                psi = block[place, 0] < self.m
+                stuck |= bool(psi and tuning[place, transport.LONGEST] > adaptation.LONG_RUN)
+                if rate < adaptation.POOR:
+                    kind[place] = transport.WALK
+        tuning[:, transport.ACCEPTED :] = 0.0
+        if stuck and len(block) == len(self.edges):
+            more = [(*part, transport.WALK, 1) for part in adaptation.parts(self.m)]
+            state["proposal_block"] = np.concatenate([block, more])
+            untuned = [transport.UNTUNED] * len(more)
+            state["proposal_tuning"] = np.concatenate([tuning, untuned])
 
     def summary(self, stats: np.ndarray) -> str:
         """Few words for the progress line."""

@@ -62,7 +62,7 @@ def simulate(
     huge: int = 0,
     phi: float = 1.0,
 ) -> Model:
-    """Rows of equal groups, the first one of `huge` rows; p coefficients, one effect for each sd."""
+    """Equal groups, the first with `huge` more rows; p coefficients, an effect for each sd."""
     rng = np.random.default_rng([SEED, groups, rows, p, len(sds)])
     g = np.repeat(np.arange(groups), rows)
     if huge:

@@ -125,7 +125,7 @@ ALONE = "gibbs, transport alone"
 HASTINGS = Broken(
     "no Hastings term (theta)",
     TRANSPORT,
-    "return power * (math.log1p(new_square / T_DF) - math.log1p(old_square / T_DF))",
+    "return power * (math.log1p(new_square / df) - math.log1p(old_square / df))",
     "return 0.0 * power",
     BERNOULLI,
     ALONE,

@@ -6,13 +6,15 @@ effective sample size against the fit's: a chain that does not move changes noth
 
 import numpy as np
 
-FIT_WORTH = 20.0  # draws that the fit's moments count for, besides two for each dimension
+FIT_WORTH = 20.0  # draws that the fit's moments count for besides
 INFLATE = 1.1  # of variances: too wide a proposal costs a little, too narrow one sticks
 POOR = 0.08  # acceptance below which an independence block gives way to a random walk
+LONG_RUN = 25  # rejections in a row in warm-up that show a tail which the proposal does not reach
 WALK_TARGET = 0.3  # between the optima of 1 and of many dimensions (Roberts, Gelman, Gilks 1997)
 PSI_BLOCK = 5  # covariance parameters moved at once where there are more than SINGLE_PSI
 SINGLE_PSI = 4
-VAGUE = 0.3  # sd of an element of psi (a log sd, say) above which psi also walks
+VAGUE = 0.3  # sd of an element of psi (a log sd, say) above which psi also walks, every sweep
+UNSURE, RARELY = 0.12, 4  # sd above which it does so every so many sweeps
 SINGLE = 30  # elements of theta moved at once
 BETA_BLOCK = 25
 STAGES = (0.1, 0.2, 0.4, 0.7, 1.0)  # of warm-up, when the proposal is renewed
@@ -32,18 +34,28 @@ def blocks(psi: int, rest: int) -> list[tuple[int, int]]:
     return edges + _split(psi, psi + rest, SINGLE if rest <= SINGLE else BETA_BLOCK)
 
 
-def walks(sds: np.ndarray) -> list[tuple[int, int]]:
-    """Ranges of theta that also walk at random, with z held: psi, where the data say little of it.
+def walks(psi: int, largest: float) -> tuple[list[tuple[int, int]], int]:
+    """Ranges of theta that also walk at random, with z held, and every how many sweeps.
 
-    An sd that may be near 0 has a long tail in its logarithm. There an independence proposal is
-    rejected for long, and Sigma given u, which the centred moves draw, hardly moves.
+    They are psi, where the data say little of it. An sd that may be near 0 has a long tail in its
+    logarithm. There an independence proposal is rejected for long, and Sigma given u, which the
+    centred moves draw, hardly moves.
 
     Parameters
     ----------
-    sds : ndarray, shape (psi,)
-        Of the elements of psi, by the fit.
+    psi : int
+        Number of its elements.
+    largest : float
+        Largest of their sds, by the fit.
     """
-    return _split(0, sds.size, PSI_BLOCK) if np.any(sds > VAGUE) else []
+    if largest > VAGUE:
+        return parts(psi), 1
+    return (parts(psi), RARELY) if largest > UNSURE else ([], 1)
+
+
+def parts(psi: int) -> list[tuple[int, int]]:
+    """Ranges of psi that walk."""
+    return _split(0, psi, PSI_BLOCK)
 
 
 def _split(low: int, high: int, largest: int) -> list[tuple[int, int]]:
@@ -57,6 +69,12 @@ def moments(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Centre and covariance of the next proposal.
 
+    They move from the fit's towards the chain's as far as the chain shows that they differ: in
+    coordinates where the fit's are 0 and I, what scatters about these as it would by chance is not
+    believed. Means and variances shrink one by one (positive-part James and Stein), correlations
+    together (Ledoit and Wolf 2004). Moments of a short chain taken as they are would spoil the
+    proposal of many parameters.
+
     Parameters
     ----------
     history : ndarray, shape (n, d)
@@ -65,14 +83,28 @@ def moments(
         The fit's.
     """
     recent = history[history.shape[0] // DISCARD :]
-    worth = FIT_WORTH + 2.0 * center.size
     size = _effective(recent)
     if size < 2.0:
         return center, INFLATE * covariance
-    share = size / (size + worth)
-    mean = (1.0 - share) * center + share * recent.mean(axis=0)
-    spread = np.cov(recent.T).reshape(covariance.shape)
-    return mean, INFLATE * ((1.0 - share) * covariance + share * spread)
+    scale = triangle(covariance)
+    w = np.linalg.solve(scale, (recent - center).T)
+    mean, spread = w.mean(axis=1), np.atleast_2d(np.cov(w))
+    variance = np.diag(spread)
+    trust = size / (size + FIT_WORTH)
+    mean = mean * trust * _beyond_chance(mean**2, variance / size)
+    change = variance - 1.0
+    sd = np.sqrt(1.0 + change * trust * _beyond_chance(change**2, 2.0 * variance**2 / size))
+    R = spread / np.sqrt(np.outer(variance, variance))
+    off = float((R * R).sum()) - variance.size
+    share = trust * _beyond_chance(off, variance.size * (variance.size - 1) / size)
+    R = share * R + (1.0 - share) * np.eye(variance.size)
+    half = scale * sd
+    return center + scale @ mean, INFLATE * half @ R @ half.T
+
+
+def _beyond_chance(squares, by_chance):
+    """Share of squared deviations that is more than what chance makes of them."""
+    return np.maximum(0.0, 1.0 - by_chance / np.maximum(squares, 1e-300))
 
 
 def _effective(draws: np.ndarray) -> float:

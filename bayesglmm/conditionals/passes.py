@@ -55,11 +55,22 @@ PRIOR, GROUPS = 0, 1  # State.value: log prior of theta; sum over groups
 
 
 class Guess(NamedTuple):
-    """The linear guess of the modes: modes + slopes' (theta - center)."""
+    """What m_i and C_i are at each theta.
+
+    Without `factors`, modes + slopes' (theta - center) is where the Newton step begins. With them
+    it is m_i itself, and C_i is linear too, but for the logarithms of its diagonal: no pass over
+    rows is needed.
+    """
 
     center: np.ndarray  # (d,)
     modes: np.ndarray  # (q J,)
     slopes: np.ndarray  # (d, q J)
+    factors: np.ndarray  # (d + 1, q (q + 1) / 2, J) float32, value and slopes; (1, 1, 0) without
+
+
+def no_guess() -> Guess:
+    """Return a guess for no groups."""
+    return Guess(np.zeros(1), np.zeros(0), np.zeros((1, 0)), np.zeros((1, 1, 0), np.float32))
 
 
 class State(NamedTuple):
@@ -77,6 +88,45 @@ class State(NamedTuple):
     value: np.ndarray  # (2, 2) PRIOR and GROUPS
 
 
+@bare
+def guess_center(guess, theta, place, groups, J, own):
+    """Linear guess of m_i for the groups of a chunk."""
+    for k in range(own.shape[0]):
+        at = k * J + place
+        copy(own[k, :groups], guess.modes[at : at + groups])
+        for j in range(theta.size):
+            change = theta[j] - guess.center[j]
+            add(own[k, :groups], guess.slopes[j, at : at + groups], change)
+
+
+@simd
+def _exps(x, n):
+    """Exponentials in place."""
+    for i in range(n):
+        x[i] = exp(x[i])
+
+
+@bare
+def guess_factor(guess, theta, place, groups, q, factor, total):
+    """C_i where it is linear in theta, and log det C_i."""
+    own_total = total[:groups]
+    for g in range(own_total.size):
+        own_total[g] = 0.0
+    e = 0
+    for k in range(q):
+        for l in range(k + 1):
+            own, value = factor[k, l, :groups], guess.factors[0, e, place : place + groups]
+            for g in range(own.size):
+                own[g] = value[g]
+            for j in range(theta.size):
+                change = theta[j] - guess.center[j]
+                add(own, guess.factors[1 + j, e, place : place + groups], change)
+            if k == l:
+                add(own_total, own, 1.0)
+                _exps(own, groups)
+            e += 1
+
+
 @apart
 def carry_chunk(rows, obs, guess, L, phi, theta, hold_v, side, state, work, c):
     """What `carry` does for the groups of chunk c."""
@@ -91,20 +141,23 @@ def carry_chunk(rows, obs, guess, L, phi, theta, hold_v, side, state, work, c):
     m = obs.lanes.chunk[c + 1, ROW] - first
     place = obs.lanes.chunk[c, GROUP]
     groups = obs.lanes.chunk[c + 1, GROUP] - place
-    y, w = obs.y[first : first + m], obs.w[first : first + m]
-    fixed_part(obs, c, theta[:p], own_fixed, 0)
-    for k in range(q):
-        at = k * J + place
-        copy(own[k, :groups], guess.modes[at : at + groups])
-        for j in range(theta.size):
-            change = theta[j] - guess.center[j]
-            add(own[k, :groups], guess.slopes[j, at : at + groups], change)
-    linear_predictor(obs, c, L, own, groups, work)
-    rows(families.IWLS, eta[:m], y, w, phi, a, b, a, a)
-    newton_step(obs, c, L, own, groups, work)
     end = place + groups
+    y, w = obs.y[first : first + m], obs.w[first : first + m]
+    if guess.factors.shape[2] > 0:
+        if hold_v == 0:
+            fixed_part(obs, c, theta[:p], own_fixed, 0)
+        guess_center(guess, theta, place, groups, J, step)
+        guess_factor(guess, theta, place, groups, q, factor, total)
+    else:
+        fixed_part(obs, c, theta[:p], own_fixed, 0)
+        guess_center(guess, theta, place, groups, J, own)
+        linear_predictor(obs, c, L, own, groups, work)
+        rows(families.IWLS, eta[:m], y, w, phi, a, b, a, a)
+        newton_step(obs, c, L, own, groups, work)
+        for k in range(q):
+            add(step[k, :groups], own[k, :groups], 1.0)
+        log_determinants(factor, groups, total)
     for k in range(q):
-        add(step[k, :groups], own[k, :groups], 1.0)
         copy(center[k, place:end], step[k, :groups])
         for l in range(k + 1):
             copy(C[k, l, place:end], factor[k, l, :groups])
@@ -127,7 +180,6 @@ def carry_chunk(rows, obs, guess, L, phi, theta, hold_v, side, state, work, c):
         linear_predictor(obs, c, L, own, groups, work)
         rows(families.LOGLIK, eta[:m], y, w, phi, a, a, a, a)
         sum_rows(obs.lanes, obs.y, 1, c, a, work.lane, loglik[place:])
-    log_determinants(factor, groups, total)
     value = total_of(loglik[place:end]) - total_of(total[:groups])
     for k in range(q):
         value -= 0.5 * dot(own[k, :groups], own[k, :groups])

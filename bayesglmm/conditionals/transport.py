@@ -27,10 +27,12 @@ from ..density import DATA_TYPE, dispersion, theta_logprior
 from ..lanes import make_work
 from . import centring
 from .crew import alone, carry, help, redraw
-from .passes import GROUPS, PRIOR, RUN, SIDE, STATUS, SWEEPS, Guess, State
+from .passes import GROUPS, PRIOR, RUN, SIDE, STATUS, SWEEPS, State, no_guess
 
-T_DF = 8.0  # degrees of freedom of the proposal of theta: tails above the posterior's
+HALF_DF = 4  # half the degrees of freedom of t proposals, at least: tails above the posterior's
 INDEPENDENCE, WALK = 0, 1
+STEP, ACCEPTED, PROPOSED, REJECTED, LONGEST = 0, 1, 2, 3, 4  # columns of Proposal.tuning
+UNTUNED = (1.0, 0.0, 0.0, 0.0, 0.0)
 NEW, RUNNING, MOVED = 0, 1, 2  # of a chain: not evaluated yet; ready; its proposal was changed
 STATS = ("accept", "accept_u", "stuck_run", "logdensity")
 
@@ -41,8 +43,10 @@ class Proposal(NamedTuple):
     order: np.ndarray  # (d,) int64, place in theta of each element of t
     center: np.ndarray  # (d,)
     scale: np.ndarray  # (d, d) lower triangular
-    block: np.ndarray  # (blocks, 3) int64: range of w that each block moves; INDEPENDENCE or WALK
-    tuning: np.ndarray  # (blocks, 3) step of a walk; accepted and proposed since last set to 0
+    block: np.ndarray  # (blocks, 4) int64: range of w that a block moves, INDEPENDENCE or WALK, and
+    #                    every how many sweeps
+    tuning: np.ndarray  # (blocks, 5) STEP of a walk; since last set to 0 how many were ACCEPTED and
+    #                    PROPOSED; how many the last ones REJECTED are, and the LONGEST such run
 
 
 def new_state(random: np.ndarray, d: int, q: int, J: int) -> State:
@@ -67,18 +71,20 @@ def new_proposal(
     scale: np.ndarray,
     edges: list[tuple[int, int]],
     walks: list[tuple[int, int]],
+    every: int = 1,
 ) -> Proposal:
     """Independence proposals of blocks of theta, then random walks of others.
 
-    Order, center and scale are as in `Proposal`.
+    Walks take place every so many sweeps. Order, center and scale are as in `Proposal`.
     """
-    blocks = [(*edge, INDEPENDENCE) for edge in edges] + [(*edge, WALK) for edge in walks]
+    blocks = [(*edge, INDEPENDENCE, 1) for edge in edges]
+    blocks += [(*edge, WALK, every) for edge in walks]
     return Proposal(
         np.array(order, dtype=np.int64),
         np.array(center, dtype=np.float64),
         np.array(scale, dtype=np.float64, order="C"),
         np.array(blocks, dtype=np.int64),
-        np.array([(1.0, 0.0, 0.0)] * len(blocks)),
+        np.array([UNTUNED] * len(blocks)),
     )
 
 
@@ -87,7 +93,7 @@ if ENABLED:
     ADVANCE_SIGNATURE = types.void(
         families.ROWS_TYPE,
         DATA_TYPE,
-        typeof(Guess(_one, _one, np.zeros((1, 1)))),
+        typeof(no_guess()),
         typeof(new_proposal(_one, _one, np.eye(1), [(0, 1)], [])),
         typeof(centring.empty()),
         typeof(new_state(np.zeros(2, dtype=np.uint64), 1, 1, 1)),
@@ -124,18 +130,19 @@ def _propose(low, high, kind, step, random, w, new_w):
         for i in range(low, high):
             new_w[i] = w[i] + step * new_w[i]
         return 0.0
-    # chi-square on 8 degrees of freedom: four exponentials
-    chi_square = 0.0
-    for _ in range(4):
+    # Among many dimensions a length varies little, and the scale of the proposal should not more.
+    half = max(HALF_DF, (high - low + 1) // 2)
+    df, chi_square = 2.0 * half, 0.0
+    for _ in range(half):
         chi_square += 2.0 * exponential(random)
-    factor = math.sqrt(T_DF / chi_square)
+    factor = math.sqrt(df / chi_square)
     old_square, new_square = 0.0, 0.0
     for i in range(low, high):
         new_w[i] *= factor
         old_square += w[i] * w[i]
         new_square += new_w[i] * new_w[i]
-    power = 0.5 * (T_DF + high - low)
-    return power * (math.log1p(new_square / T_DF) - math.log1p(old_square / T_DF))
+    power = 0.5 * (df + high - low)
+    return power * (math.log1p(new_square / df) - math.log1p(old_square / df))
 
 
 @bare
@@ -179,13 +186,17 @@ def advance(rows, data, guess, proposal, centre, state, crew, every, theta_out, 
         )
     flag[STATUS] = RUNNING
     for row in range(theta_out.shape[0]):
-        accepted = 0
+        accepted, tried = 0, 0
         for block in range(blocks):
+            if flag[SWEEPS] % proposal.block[block, 3] != 0:
+                continue
+            tried += 1
             low, high = proposal.block[block, 0], proposal.block[block, 1]
             kind = proposal.block[block, 2]
             now = flag[SIDE]
             theta = state.theta[1 - now]
-            step = proposal.tuning[block, 0]
+            tuning = proposal.tuning[block]
+            step = tuning[STEP]
             ratio = _propose(low, high, kind, step, state.random, state.w, new_w)
             threshold = math.log(uniform(state.random))
             _to_theta(proposal, new_w, theta)
@@ -195,13 +206,16 @@ def advance(rows, data, guess, proposal, centre, state, crew, every, theta_out, 
                 phi = dispersion(prior, theta)
                 value = carry(rows, obs, guess, new_L, phi, theta, 0, 1 - now, state, work, crew)
             ratio += log_prior + value - state.value[now, PRIOR] - state.value[now, GROUPS]
-            proposal.tuning[block, 2] += 1.0
+            tuning[PROPOSED] += 1.0
+            tuning[REJECTED] += 1.0
             if threshold < ratio:
                 accepted += 1
-                proposal.tuning[block, 1] += 1.0
+                tuning[ACCEPTED] += 1.0
+                tuning[REJECTED] = 0.0
                 _take(state, log_prior, value, L, new_L)
                 for i in range(d):
                     state.w[i] = new_w[i]
+            tuning[LONGEST] = max(tuning[LONGEST], tuning[REJECTED])
         phi = dispersion(prior, state.theta[flag[SIDE]])
         rate = redraw(rows, obs, guess, L, phi, state, work, crew)
         if every > 0 and flag[SWEEPS] % every == 0:
@@ -225,7 +239,7 @@ def advance(rows, data, guess, proposal, centre, state, crew, every, theta_out, 
                 own[g] = 0.0
             for l in range(k + 1):
                 add(own, state.v[now, l], L[k, l])
-        stats[row, 0] = accepted / blocks
+        stats[row, 0] = accepted / tried
         stats[row, 1] = rate
         stats[row, 2] = flag[RUN]
         stats[row, 3] = state.value[now, PRIOR] + state.value[now, GROUPS]
