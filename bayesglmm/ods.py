@@ -1,7 +1,7 @@
 """The tables of SAS's PROC MCMC under their ODS names, of a posterior of ours."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from difflib import get_close_matches
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,18 @@ from .any_draws import AnyDraws
 from .diagnosis import Diagnosis, diagnose
 from .errors import DataError
 from .listing import Listing
+from .ods_options import (
+    ALPHA,
+    DEFAULT_DIAGNOSTICS,
+    DIAGNOSTICS,
+    PERCENTILES,
+    STATISTICS,
+    Options,
+    inside,
+    keywords,
+    several,
+    translated,
+)
 from .summary import shortest_interval
 
 if TYPE_CHECKING:
@@ -43,50 +55,6 @@ TABLES = {
 }
 MODEL = ("NObs", "Parameters", "REParameters")
 HISTORY = ("TuneHistory", "BurnInHistory", "SampleHistory")
-# Keywords of STATISTICS= and DIAG=, of which SAS takes any beginning that is unique.
-STATISTICS = {
-    "summary": "PostSummaries",
-    "interval": "PostIntervals",
-    "correlation": "Corr",
-    "covariance": "Cov",
-}
-DIAGNOSTICS = {
-    "autocorr": "AutoCorr",
-    "ess": "ESS",
-    "geweke": "Geweke",
-    "heidelberger": "Heidelberger",
-    "mcse": "MCSE",
-    "mcerror": "MCSE",
-    "raftery": "Raftery",
-    "rl": "Raftery",
-}
-DEFAULT_DIAGNOSTICS = ("autocorr", "ess", "geweke", "mcse")  # SAS's own
-ALPHA, PERCENTILES = (0.05,), (25.0, 50.0, 75.0)
-# SAS's names of what the tests are made with.
-TEST_OPTIONS = {
-    "geweke": {"frac1": "first", "frac2": "last"},
-    "heidelberger": {"salpha": "level", "eps": "eps"},
-    "raftery": {
-        "quantile": "quantile",
-        "accuracy": "accuracy",
-        "probability": "probability",
-        "epsilon": "epsilon",
-        **{"q": "quantile", "r": "accuracy", "s": "probability"},
-    },
-}
-
-
-@dataclass(frozen=True)
-class Options:
-    """What tables are printed, and with what settings."""
-
-    statistics: tuple[str, ...] = ("summary", "interval")
-    diag: tuple[str, ...] = DEFAULT_DIAGNOSTICS
-    dic: bool = False
-    alpha: tuple[float, ...] = ALPHA
-    percentiles: tuple[float, ...] = PERCENTILES
-    monitor: tuple[str, ...] | None = None
-    tests: dict[str, Any] = field(default_factory=dict)
 
 
 class Ods(Mapping[str, Any]):
@@ -157,21 +125,21 @@ class Ods(Mapping[str, Any]):
         given = {"geweke": geweke, "heidelberger": heidelberger, "raftery": raftery}
         for test, settings in given.items():
             if settings is not None:
-                tests[test] = _translated(test, settings)
+                tests[test] = translated(test, settings)
         if lags is not None:
             tests["lags"] = (lags,) if isinstance(lags, int) else tuple(lags)
         options = Options(
-            _keywords("statistics", statistics, STATISTICS, ("summary", "interval")),
-            _keywords("diag", diag, DIAGNOSTICS, DEFAULT_DIAGNOSTICS),
+            keywords("statistics", statistics, STATISTICS, ("summary", "interval")),
+            keywords("diag", diag, DIAGNOSTICS, DEFAULT_DIAGNOSTICS),
             dic,
-            _inside("alpha", alpha, 1.0),
-            _inside("percentiles", percentiles, 100.0),
-            None if monitor is None else _several(monitor),
+            inside("alpha", alpha, 1.0),
+            inside("percentiles", percentiles, 100.0),
+            None if monitor is None else several(monitor),
             tests,
         )
         made = Ods(self.post, options)
         if monitor is not None:
-            str(made._diagnosis.draws.names)  # names that do not exist are refused here
+            assert made._draws.names  # those that do not exist are refused here
         if outpost is not None:
             self.post.outpost(outpost, u=made._shows_effects)
         return made
@@ -427,48 +395,3 @@ class UnknownTable(DataError, KeyError):
 
     def __str__(self) -> str:
         return str(self.args[0])
-
-
-def _several(value: str | Sequence[str]) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(value)
-
-
-def _keywords(
-    option: str,
-    given: str | Sequence[str] | None,
-    known: Mapping[str, str],
-    default: tuple[str, ...],
-) -> tuple[str, ...]:
-    """Keywords in full; any beginning of at least two letters that is unique will do."""
-    if given is None:
-        return default
-    words = [word.lower() for word in _several(given)]
-    if words == ["none"]:
-        return ()
-    if words == ["all"]:
-        return tuple(known)
-    out = []
-    for word in words:
-        found = [name for name in known if name == word] or [
-            name for name in known if len(word) > 1 and name.startswith(word)
-        ]
-        if len(found) != 1:
-            raise DataError(f"{option} knows {', '.join(known)}, all and none, not {word!r}")
-        out.append(found[0])
-    return tuple(out)
-
-
-def _inside(option: str, given: float | Sequence[float], end: float) -> tuple[float, ...]:
-    values = tuple(float(x) for x in np.atleast_1d(np.asarray(given, dtype=float)))
-    if not values or not all(0.0 < value < end for value in values):
-        raise DataError(f"{option} has to lie between 0 and {end:g}; it is {given}")
-    return values
-
-
-def _translated(test: str, settings: Mapping[str, float]) -> dict[str, float]:
-    known = TEST_OPTIONS[test]
-    ours = set(known.values())
-    for name in settings:
-        if name.lower() not in known and name not in ours:
-            raise DataError(f"{test} has {', '.join(known)}, not {name!r}")
-    return {known.get(name.lower(), name): value for name, value in settings.items()}

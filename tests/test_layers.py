@@ -151,6 +151,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "outpost",
             "ods",
             "ods_model",
+            "ods_options",
             "dic",
             "diagnosis",
             "diagnosis_tables",
