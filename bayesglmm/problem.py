@@ -20,6 +20,8 @@ from .priors import LKJ
 if TYPE_CHECKING:
     from .model import Model
 
+INSIDE = 0.5  # of the mean of eta: the largest spread that a link's domain has room for
+
 
 def bind(model: "Model") -> Problem:
     """What fits and samplers work on."""
@@ -55,7 +57,8 @@ def bind(model: "Model") -> Problem:
         Observations(
             y=y[rows].astype(np.float64),
             w=w[rows].astype(np.float64) if ones is None or np.any(w != 1.0) else ones,
-            offset=design.offset[rows].astype(np.float64),
+            # Zeros that nobody has written take no memory.
+            offset=design.offset[rows] if design.offset.any() else np.zeros(n),
             X=X,
             Z=_scaled(columns, rows, ones),
             ones=np.array([int(np.all(z / s == 1.0)) for z, s in columns], dtype=np.int64),
@@ -130,10 +133,14 @@ def _start(model: "Model") -> Start:
     eta = X @ beta + design.offset
     if not np.all(np.isfinite(beta)) or (positive and np.any(eta <= 0.0)):
         beta = flat
+        eta = X @ beta + design.offset
     average = float(design.weights @ y / design.weights.sum())
     # Of a Gamma response with one mean, the shape is (mean / sd)^2.
     shape = (average / sd_y) ** 2 if sd_y > 0.0 else 1.0
     phi = {None: 1.0, "size": 1.0, "shape": shape}.get(family.dispersion, sd_y)
+    if positive:
+        # Large effects would take eta out of the link's domain, where no search can begin.
+        s = min(s, INSIDE * max(float(np.mean(eta)), 1e-3 * s))
     return Start(beta, s, phi, family.dispersion == "sigma" and family.link == "identity")
 
 

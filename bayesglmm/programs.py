@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import families
 from ._jit import ENABLED
 from ._random import fill_normals_into
 from .adaptation import proposal as adaptation
@@ -208,6 +209,14 @@ def stand_in(prior: Any) -> tuple[float, float, int]:
     return prior.mean, prior.scale**-2, 0
 
 
+def _bounded(model: "Model") -> bool:
+    """Whether the link has a domain: eta = -1 is outside of each that is not the whole line."""
+    obs, one = model.problem.data.obs, np.ones(1)
+    found = np.empty(1)
+    model.problem.rows(families.LOGLIK, -one, obs.y[:1], one, 1.0, found, found, found, found)
+    return bool(found[0] == -np.inf)
+
+
 class HamiltonianTarget(Bound):
     """The posterior in whitened coordinates, as HMC and NUTS see it."""
 
@@ -217,6 +226,7 @@ class HamiltonianTarget(Bound):
         self.family = model.family
         self.data, self.map, self.init = model.problem.data, map, init
         self.dim, self.effects = map.center.size, map.modes.size
+        self.bounded = _bounded(model)
 
     def unwhiten(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Theta (n, dim) and effects (n, effects) of positions (n, dim + effects)."""
@@ -225,10 +235,11 @@ class HamiltonianTarget(Bound):
         unwhiten(self.data, self.map, positions, theta, u)
         return theta, u
 
-    def start(self, random_state: np.ndarray, chain: int) -> np.ndarray:
-        """A position (dim + effects,) dispersed about the fit, or at the user's values."""
+    def start(self, random_state: np.ndarray, chain: int, away: float = 1.0) -> np.ndarray:
+        """A position (dim + effects,) about the fit, or at the user's values."""
         position = np.empty(self.dim + self.effects)
         fill_normals_into(random_state, position)
+        position *= away
         if self.init is None:
             position[: self.dim] *= DISPERSION
         else:

@@ -87,6 +87,7 @@ class ToyTarget:
 
     rows = 1.0
     map = 1.0
+    bounded = False
     logdensity = staticmethod(logdensity)
 
     def __init__(self, kind, dim, mean=None, covariance=None, table=None, effects=0):
@@ -99,10 +100,10 @@ class ToyTarget:
         )
         self.dim, self.effects = dim - effects, effects
 
-    def start(self, random_state, chain):
+    def start(self, random_state, chain, away):
         position = np.empty(self.dim + self.effects)
         fill_normals_into(random_state, position)
-        return position
+        return away * position
 
     def unwhiten(self, positions):
         return positions[:, : self.dim], positions[:, self.dim :]

@@ -185,7 +185,7 @@ def test_a_start_without_density_is_tried_again_and_then_refused(kind):
     assert (draws.theta > 0.0).all()
 
     class Nowhere(ToyTarget):
-        def start(self, random_state, chain):
+        def start(self, random_state, chain, away):
             return np.array([-1.0])
 
     with pytest.raises(ValueError, match="none of 100 starting points"):

@@ -16,6 +16,7 @@ from .one_factor import evaluate as one_factor
 from .optimizer import Optimum, Search, begin, end, finished, invert
 from .pattern import arrange, largest_square
 
+RETREATS = 6  # log sds lowered by 1 where a search cannot begin
 FIRST_SD = 0.5  # sd of every effect on the scale of eta, where the search begins
 LONGEST_PSI = 1.0  # log sd may change by this much in one step: an unbounded first step is lost
 LONGEST_BETA = 5.0  # in units of the scaled columns
@@ -216,6 +217,12 @@ def find(rows, data: Data, penalized: bool, start: Start) -> Mode:
     """
     objective = Objective(rows, data, penalized, start.spread)
     theta, guess = first_guess(rows, data, start)
+    for _ in range(RETREATS):
+        if np.isfinite(objective(theta)[0]):
+            break
+        # Effects of that size leave the link's domain, or have no mode within.
+        p, row = data.obs.X.shape[0], data.prior.covariance.row
+        theta[p : p + row.size] -= row == data.prior.covariance.col
     longest = longest_steps(data, start)
     optimum = objective.climb(theta, guess, longest)
     if not optimum.converged:
@@ -293,7 +300,7 @@ def describe(objective: Objective, optimum: Optimum) -> Mode:
     )
     return Mode(
         optimum.x,
-        optimum.value,
+        optimum.value if np.isfinite(values[-1]) else -np.inf,
         optimum.gradient,
         covariance,
         hessian,

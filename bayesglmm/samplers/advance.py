@@ -71,7 +71,7 @@ def advance_hmc(logdensity, rows, data, map, chain, settings, positions, stats):
             value = logdensity(rows, data, map, edge[POSITION], edge[GRADIENT])
             kick(edge, step)
             going = hmc.absorb(path, value)
-        hmc.record(chain, path, value, stats[i])
+        hmc.record(chain, settings, path, value, stats[i])
         learn(chain, settings, stats[i, nuts.ACCEPT])
         assign(positions[i], chain.position)
 

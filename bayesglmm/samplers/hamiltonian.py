@@ -15,7 +15,8 @@ from .state import COLLECT, SEARCH, TUNE, ChainState, Settings, initial
 
 TARGET_ACCEPT = 0.8  # Stan's; higher costs steps, lower diverges
 MAX_TREEDEPTH = 10  # Stan's: 1,023 steps an iteration
-MAX_STARTS = 100  # dispersed starting points tried before a chain gives up
+MAX_STARTS = 100  # starting points tried before a chain gives up
+NEARER = 0.9  # the middle of the fit, times the last one's way
 
 
 class Target(Protocol):
@@ -23,6 +24,7 @@ class Target(Protocol):
 
     `logdensity(rows, data, map, position, gradient) -> value` is an entry point or its pointer.
     `dim` and `effects` are the sizes of theta and u; a position has dim + effects coordinates.
+    `bounded` says whether its support ends, and a density of 0 is outside rather than a divergence.
     """
 
     data: Any
@@ -30,13 +32,17 @@ class Target(Protocol):
     logdensity: Any
     dim: int
     effects: int
+    bounded: bool
 
     @property
     def rows(self) -> Any:
         """What a density is called with first: a compiled function or its pointer."""
 
-    def start(self, random_state: np.ndarray, chain: int) -> np.ndarray:
-        """Return a dispersed starting position (dim + effects,), advancing the stream."""
+    def start(self, random_state: np.ndarray, chain: int, away: float) -> np.ndarray:
+        """Return a starting position (dim + effects,), advancing the stream.
+
+        At `away` = 1 it is dispersed, at 0 in the middle.
+        """
 
     def unwhiten(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return theta (n, dim) and u (n, effects) at positions (n, dim + effects)."""
@@ -92,8 +98,9 @@ class HamiltonianProgram:
         """
         random = random_state.copy()
         target = self.target
-        for _ in range(MAX_STARTS):
-            position = np.ascontiguousarray(target.start(random, chain), dtype=float)
+        for attempt in range(MAX_STARTS):
+            away = NEARER**attempt
+            position = np.ascontiguousarray(target.start(random, chain, away), dtype=float)
             gradient = np.empty_like(position)
             value = target.logdensity(
                 pointer(target.rows), target.data, target.map, position, gradient
@@ -139,7 +146,10 @@ class HamiltonianProgram:
         """Do n iterations; fill the first n rows of theta_out, u_out and stats_out."""
         target = self.target
         settings = Settings(
-            float(self.target_accept), int(self.max_treedepth), float(self.path_length)
+            float(self.target_accept),
+            int(self.max_treedepth),
+            float(self.path_length),
+            int(target.bounded),
         )
         positions = np.empty((n, self.dim + self.effects))
         stats = np.empty((n, len(self.stats)))

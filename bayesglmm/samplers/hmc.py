@@ -79,7 +79,7 @@ def absorb(path, value):
 
 
 @kernel
-def record(chain, path, value, stats):
+def record(chain, settings, path, value, stats):
     """Accept or reject the end of the trajectory; fill the statistics of the iteration."""
     start, edge = path.start[0], path.edge
     energy = kinetic(edge[MOMENTUM], chain.inverse_metric) - value
@@ -87,6 +87,8 @@ def record(chain, path, value, stats):
     # The comparisons are false for numbers that are not: they diverge as well.
     finite = gain > -np.inf and gain < np.inf
     divergent = not (finite and gain > -MAX_ENERGY_ERROR)
+    if settings.bounded == 1 and value == -np.inf:
+        divergent = False
     accept = np.exp(min(0.0, gain)) if finite else 0.0
     if uniform(chain.random) < accept:
         assign(chain.position, edge[POSITION])

@@ -20,7 +20,7 @@ from .leapfrog import GRADIENT, MOMENTUM, POSITION, assign, kinetic, refresh
 MAX_ENERGY_ERROR = 1000.0  # Stan's: beyond, the step is so long that the dynamics diverge
 
 # Whether and how a trajectory has ended.
-GOING, TURNED, DIVERGED, MAX_DEPTH = 0, 1, 2, 3
+GOING, TURNED, DIVERGED, MAX_DEPTH, OUTSIDE = 0, 1, 2, 3, 4
 
 # Columns of the statistics; `hmc` fills those before DEPTH.
 ACCEPT, DIVERGENT, LEAPFROGS, ENERGY, STEP, LOGDENSITY, DEPTH, AT_MAX_DEPTH = range(8)
@@ -181,7 +181,7 @@ def absorb(chain, settings, trees, value):
     trees.counts[STEPS] += 1
     # The comparison is false for numbers that are not: they diverge as well.
     if not (gain > -MAX_ENERGY_ERROR and gain < np.inf):
-        return DIVERGED
+        return OUTSIDE if settings.bounded == 1 and value == -np.inf else DIVERGED
     trees.sums[ACCEPTANCE] += np.exp(min(0.0, gain))
     top = trees.counts[TOP] + 1
     push(trees, top, edge, gain, value, hamiltonian)

@@ -30,6 +30,7 @@ class Settings(NamedTuple):
     target_accept: float
     max_depth: int
     path_length: float
+    bounded: int  # 1 if a log density of -inf is outside the support, and no divergence
 
 
 def initial(random: np.ndarray, position: np.ndarray, gradient: np.ndarray, value: float):
@@ -58,4 +59,6 @@ def state_type() -> types.NamedTuple:
 
 def settings_type() -> types.NamedTuple:
     """Return numba's type of Settings."""
-    return types.NamedTuple((types.float64, types.int64, types.float64), Settings)
+    return types.NamedTuple(
+        (types.float64, types.int64, types.float64, types.int64), Settings
+    )
