@@ -6,7 +6,7 @@ formulaic's.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from itertools import product
 from typing import Any
 
@@ -110,6 +110,11 @@ class Coder:
         self._factors: dict[str, Numeric | Categorical] = {}
 
     # --- numbers -----------------------------------------------------------------------------
+
+    @cached_property
+    def ones(self) -> np.ndarray:
+        """A one for each row; of many rows every array counts, so all that are ones are this."""
+        return np.ones(self.size)
 
     def numbers(self, node: Expression) -> np.ndarray:
         """Value of an arithmetic expression in every row, finite or refused."""

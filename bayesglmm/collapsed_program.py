@@ -204,7 +204,7 @@ def _rounds(sums: collapsed.Sums) -> int:
     """
     q, J = sums.own.shape[0], sums.member.size
     draw = LEVEL_COST * q * (q + 1) * J
-    value = VALUE_COST + CLASS_COST * q * q * (q + 1) * sums.count.size
+    value = VALUE_COST + CLASS_COST * q * q * (q + 1) * sums.levels.size
     return 2 + int(draw > 4.0 * value) + int(draw > 16.0 * value)
 
 
@@ -221,8 +221,8 @@ def start(model: "Model") -> tuple[Map, np.ndarray]:
     spread = model.problem.start.spread
     if d > m:
         # Half of the variance is the effects'.
-        square = none.sums.fixed[p, p] / max(float(none.sums.size[0]), 1.0)
-        spread = np.sqrt(max(0.5 * square, 1e-12 * spread**2))
+        square = float(none.sums.fixed[p, p]) / max(float(none.sums.size[0]), 1.0)
+        spread = float(np.sqrt(max(0.5 * square, 1e-12 * spread**2)))
     x = np.zeros(d)
     x[:m][diagonal] = np.log(spread)
     x[m:] = np.log(spread)

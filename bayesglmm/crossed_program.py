@@ -64,7 +64,8 @@ class CrossedProgram(Bound):
             within = slice(first, last)
             self.psi_covariance[within, within] = covariance[psi, psi][within, within]
             edges = adaptation.blocks(last - first, 0)
-            walks = adaptation.walks(sds[within])
+            vague = bool(np.any(sds[within] > adaptation.VAGUE))
+            walks = adaptation.parts(last - first) if vague else []
             for kind, ranges in ((crossed.INDEPENDENCE, edges), (crossed.WALK, walks)):
                 self.block += [(first + a, first + b, kind, f) for a, b in ranges]
         names = [factor.name for factor in model.design.factors]

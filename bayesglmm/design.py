@@ -311,7 +311,7 @@ def _weights(formula: Formula, coder: Coder, given: np.ndarray | None) -> np.nda
     if formula.response.weights is not None:
         return coder.numbers(formula.response.weights)
     if given is None:
-        return np.ones(coder.size)
+        return coder.ones
     return given if coder.rows is None else given[coder.rows]
 
 

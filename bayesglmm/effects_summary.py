@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from .model import Model
 
 
+PART = 2**16  # effects that are summed up at a time
+
+
 @dataclass(frozen=True, eq=False)
 class EffectsSummary:
     """Moments, quantiles and convergence of effects, on the user's scale.
@@ -53,35 +56,44 @@ class EffectsSummary:
     @classmethod
     def of(cls, model: "Model", states: "Sequence[State]") -> "EffectsSummary":
         """Return the summary that the states of chains hold."""
-        sums = [_sums(state) for state in states]
-        moments: Moments = merge(sums)
-        measured = moments.measured
-        share = np.array([each.draws for each in sums], dtype=float)
+        size = states[0][f"{sketch.PREFIX}mean"].size
+        share = np.array([state[f"{sketch.PREFIX}count"][sketch.COUNT] for state in states])
+        known = min(share) >= sketch.MARKERS
+        mean, sd, mcse, r_hat, ess = np.empty((5, size))
+        finite, moved = np.empty((2, size), dtype=bool)
         # As precise as the markers: nine of each effect are more than all the rest.
-        heights = np.full((sketch.MARKERS, moments.mean.size), np.nan, dtype=np.float32)
-        if min(share) >= sketch.MARKERS:
-            for marker, own in enumerate(heights):
-                own[:] = sum(
-                    part * state[f"{sketch.PREFIX}height"][:, marker].astype(np.float64)
-                    for state, part in zip(states, share / share.sum(), strict=True)
+        heights = np.full((sketch.MARKERS, size), np.nan, dtype=np.float32)
+        # In parts: of a million effects every array counts.
+        for first in range(0, size, PART):
+            part = slice(first, min(size, first + PART))
+            moments: Moments = merge([_sums(state, part) for state in states])
+            mean[part], sd[part], mcse[part] = moments.mean, moments.sd, moments.mcse
+            finite[part], moved[part] = moments.measured.finite, moments.measured.moved
+            r_hat[part], ess[part] = moments.measured.r_hat, moments.measured.ess_bulk
+            if known:
+                heights[:, part] = sum(
+                    weight * state[f"{sketch.PREFIX}height"][part].T.astype(np.float64)
+                    for state, weight in zip(states, share / share.sum(), strict=True)
                 )
 
         def scaled(x: np.ndarray) -> np.ndarray:
-            return _in_order(effects_to_user(model, x))
+            return _in_order(effects_to_user(model, x)).astype(x.dtype)
 
         def placed(x: np.ndarray) -> np.ndarray:
-            return _in_order(effects_to_user(model, x, scaled=False))
+            return _in_order(effects_to_user(model, x, scaled=False)).astype(x.dtype)
 
+        for own in heights:
+            own[:] = scaled(own)
         return cls(
             int(share.sum()),
-            scaled(moments.mean),
-            scaled(moments.sd),
-            scaled(moments.mcse),
-            np.array([scaled(own).astype(np.float32) for own in heights]),
-            placed(measured.finite.astype(float)) == 1.0,
-            placed(measured.moved.astype(float)) == 1.0,
-            placed(measured.r_hat),
-            placed(measured.ess_bulk),
+            scaled(mean),
+            scaled(sd),
+            scaled(mcse),
+            heights,
+            placed(finite),
+            placed(moved),
+            placed(r_hat),
+            placed(ess),
         )
 
     @property
@@ -119,14 +131,15 @@ class EffectsSummary:
         return heights[i - 1] + share * (heights[i] - heights[i - 1])
 
 
-def _sums(state: "State") -> Sums:
+def _sums(state: "State", part: slice) -> Sums:
+    """Sums of some effects of a chain."""
     count = state[f"{sketch.PREFIX}count"]
     return Sums(
         int(count[sketch.COUNT]),
-        state[f"{sketch.PREFIX}mean"],
-        state[f"{sketch.PREFIX}squares"],
+        state[f"{sketch.PREFIX}mean"][part],
+        state[f"{sketch.PREFIX}squares"][part],
         int(count[sketch.SIZE]),
-        state[f"{sketch.PREFIX}batch"][: int(count[sketch.FULL])],
+        state[f"{sketch.PREFIX}batch"][: int(count[sketch.FULL]), part],
     )
 
 

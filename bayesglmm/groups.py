@@ -84,6 +84,8 @@ def _terms(bar: Bar, factor: int, coder: Coder) -> list[Term]:
     terms = []
     for products, correlated in parts:
         z, names = coder.columns(products)
+        if products == [()]:
+            z = coder.ones[:, None]
         terms.append(Term(factor, names, z, correlated, bar.text))
     return terms
 

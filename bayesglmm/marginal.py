@@ -254,6 +254,7 @@ def variances(
 
 
 def drawn(post: "Posterior") -> Values:
+    """Values of every draw of a posterior."""
     names = post.model.names
     flat = {
         name: np.asarray(post.values[name]).reshape(post.chains * post.draws, -1)
@@ -264,6 +265,7 @@ def drawn(post: "Posterior") -> Values:
 
 
 def as_fit(result: "Derived") -> "Fit":
+    """The same object, known to be a fit."""
     from .likelihood_fit import Fit
 
     assert isinstance(result, Fit)

@@ -261,7 +261,7 @@ class Model:
             Between two checkpoints, 30 by default; at most a tenth of the time is spent on them.
         keep : {"all", "summary", "stream"}
             What is kept of the draws of effects (of all else, all draws are). ``"all"``: in memory.
-            ``"summary"``: their moments, quantiles to a stated accuracy and convergence, 160 bytes
+            ``"summary"``: their moments, quantiles to a stated accuracy and convergence, 142 bytes
             for each effect and chain however many draws there are; see `EffectsSummary`.
             ``"stream"``: on the disk, read as they are needed. The draws are the same, and the
             verdict covers the effects each time. Draws that would take more than 60% of the

@@ -23,9 +23,9 @@ GROUPS, ROWS_EACH, CHAINS = 1_000_000, 5, 4
 GIB = 2**30
 # sampler, keep: goal in GiB, iterations of warm-up, draws.
 CASES = {
-    ("gibbs", "summary"): (1.5, 12, 12),
-    ("nuts", "summary"): (2.5, 6, 12),
-    ("gibbs", "stream"): (3.0, 4, 6),
+    ("gibbs", "summary"): (1.5, 6, 10),
+    ("nuts", "summary"): (2.5, 2, 4),
+    ("gibbs", "stream"): (3.0, 2, 4),
 }
 FILE_SHARE = 1.02  # of draws x 8 bytes that a streamed file may take
 
@@ -93,6 +93,7 @@ def main() -> int:
             continue
         before, sampled, whole, seconds, _, size = json.loads(done.stdout)
         good &= whole < goal
+        print(f"{sampler}, keep={keep!r}: {whole:.2f} GiB, {seconds:.0f} s", flush=True)
         rows.append(
             (
                 f"{sampler}, keep={keep!r}",

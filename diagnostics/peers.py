@@ -80,8 +80,10 @@ def jobs(
     return out
 
 
-def sample_peers(chosen: list[tuple[str, str, str]], venv: Path, cap: float, say: Any) -> None:
-    """Run what is not known yet."""
+def sample_peers(
+    chosen: list[tuple[str, str, str]], venv: Path, cap: float, length: int, say: Any
+) -> None:
+    """Run what is not known yet, each with so many iterations of warm-up and of draws."""
     python = peers_runs.environment(venv)
     results = load()
     with tempfile.TemporaryDirectory() as name:
@@ -99,13 +101,13 @@ def sample_peers(chosen: list[tuple[str, str, str]], venv: Path, cap: float, say
             model, _ = build(case, case.frame())
             result: dict[str, Any] = {}
             over = None
-            for length, limit in ((DRAWS, cap), (SHORT, cap / 2)):
+            for iterations, limit in ((length, cap), (SHORT, cap / 2)):
                 notes = peers_runs.run(
                     command,
                     folder,
                     variant=variant,
                     cap=limit,
-                    length=length,
+                    length=iterations,
                     longer=peers_runs.LONGER_SECONDS,
                 )
                 if "seconds" in notes:
@@ -329,6 +331,9 @@ def main() -> int:
         "--cap", type=float, default=CAP_MINUTES, help="CPU minutes of a peer's sampling"
     )
     options.add_argument(
+        "--length", type=int, default=DRAWS, help="iterations of a peer's warm-up, and draws"
+    )
+    options.add_argument(
         "--folder",
         type=Path,
         default=Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "bayesglmm-peers",
@@ -339,7 +344,8 @@ def main() -> int:
     cases = arguments.model or list(CASES)
     if not (arguments.ours or arguments.tables):
         chosen = jobs(arguments.peer or list(PEERS), cases, (False,) if arguments.first else BOTH)
-        sample_peers(chosen, arguments.folder, 60.0 * arguments.cap, say)
+        cap = 60.0 * arguments.cap
+        sample_peers(chosen, arguments.folder, cap, arguments.length, say)
     if not (arguments.peer or arguments.tables):
         sample_ours(cases, arguments.sampler, say)
     report = Report("peers", not arguments.no_save)

@@ -17,7 +17,7 @@ PROBABILITIES = (0.0, 0.0125, 0.025, 0.2625, 0.5, 0.7375, 0.975, 0.9875, 1.0)
 MARKERS = len(PROBABILITIES)
 COUNT, SIZE, FULL, OPEN = 0, 1, 2, 3  # draws; draws a batch; full batches; draws in the next one
 PREFIX = "sketch_"
-BYTES = 4 * BATCHES + 8 * MARKERS + 3 * 8  # of each effect of a chain
+BYTES = 4 * BATCHES + 6 * MARKERS + 3 * 8  # of each effect of a chain
 
 
 def new(effects: int) -> State:
@@ -29,7 +29,8 @@ def new(effects: int) -> State:
         "open": np.zeros(effects),
         "batch": np.zeros((BATCHES, effects), dtype=np.float32),
         "height": np.zeros((effects, MARKERS), dtype=np.float32),
-        "place": np.zeros((effects, MARKERS), dtype=np.int32),
+        # Of each marker, beyond where it is wanted: few draws, while places grow with the draws.
+        "place": np.zeros((effects, MARKERS), dtype=np.int16),
     }
     return {PREFIX + name: array for name, array in made.items()}
 
@@ -56,6 +57,7 @@ def add(u, probability, count, mean, squares, open_, batch, height, place):
     """Add draws u (n, effects) to the sums, which are as in `new`."""
     markers, batches = probability.size, batch.shape[0]
     middle = markers // 2
+    base, change_of_base = np.zeros(markers, dtype=np.int64), np.zeros(markers, dtype=np.int64)
     for row in range(u.shape[0]):
         x = u[row]
         count[0] += 1
@@ -78,6 +80,11 @@ def add(u, probability, count, mean, squares, open_, batch, height, place):
                         batch[j, e] = 0.5 * (batch[2 * j, e] + batch[2 * j + 1, e])
                 count[1] *= 2
                 count[2] = batches // 2
+        for i in range(markers):
+            before = 1 + int(max(n - 2, 0) * probability[i])
+            base[i] = 1 + int((n - 1) * probability[i])
+            # Until all markers have draws their places are their numbers, 1 and up.
+            change_of_base[i] = before - base[i] if n > markers else 0
         for e in range(x.size):
             value = x[e]
             h, at = height[e], place[e]
@@ -88,8 +95,12 @@ def add(u, probability, count, mean, squares, open_, batch, height, place):
                     h[i] = h[i - 1]
                     i -= 1
                 h[i] = value
-                at[n - 1] = n
+                if n == markers:
+                    for i in range(markers):
+                        at[i] = i + 1 - base[i]
                 continue
+            for i in range(1, markers):
+                at[i] += change_of_base[i]
             if value < h[0]:
                 h[0] = value
             if value > h[markers - 1]:
@@ -101,16 +112,17 @@ def add(u, probability, count, mean, squares, open_, batch, height, place):
             for step in range(1, markers - 1):
                 # From the middle outwards: the other way the tails' markers lag.
                 i = middle + 1 - step if step <= middle else step
-                wanted = 1.0 + (n - 1) * probability[i]
-                off = wanted - at[i]
+                own = base[i] + at[i]
+                off = 1.0 + (n - 1) * probability[i] - own
+                gap, room = base[i + 1] + at[i + 1] - own, own - base[i - 1] - at[i - 1]
                 side = 0
-                if off >= 1.0 and at[i + 1] - at[i] > 1:
+                if off >= 1.0 and gap > 1:
                     side = 1
-                elif off <= -1.0 and at[i] - at[i - 1] > 1:
+                elif off <= -1.0 and room > 1:
                     side = -1
                 if side == 0:
                     continue
-                above, below = float(at[i + 1] - at[i]), float(at[i] - at[i - 1])
+                above, below = float(gap), float(room)
                 up, down = (h[i + 1] - h[i]) / above, (h[i] - h[i - 1]) / below
                 moved = h[i] + side / (above + below) * (
                     (below + side) * up + (above - side) * down

@@ -112,7 +112,7 @@ def new_proposal(
 @kernel
 def new_side(sums, pattern, d):
     """Zeros of the shapes of a model with d elements of t."""
-    q, C, R, b = sums.own.shape[0], sums.count.size, sums.rest_border.shape[0], sums.start.size + 1
+    q, C, R, b = sums.own.shape[0], sums.levels.size, sums.rest_border.shape[0], sums.start.size + 1
     Q = pattern.z_order.size
     return Side(
         np.zeros(d),
@@ -129,7 +129,7 @@ def new_side(sums, pattern, d):
 def new_work(sums, pattern):
     """Zeros of the shapes of a model."""
     q, R, b = sums.own.shape[0], sums.rest_border.shape[0], sums.start.size + 1
-    Q, size = pattern.z_order.size, min(LEVELS, sums.count.size)
+    Q, size = pattern.z_order.size, min(LEVELS, sums.levels.size)
     return Work(
         np.zeros((Q, Q)),
         np.zeros((q, size)),
@@ -234,7 +234,7 @@ def _levels(sums, side, work):
 
     M has its lower triangle only.
     """
-    M, T, q, C = work.M, side.T, side.T.shape[0], sums.count.size
+    M, T, q, C = work.M, side.T, side.T.shape[0], sums.levels.size
     b, paired = M.shape[0], sums.pairs.shape[0] > 0
     value = 0.0
     for i in range(b):
@@ -244,7 +244,7 @@ def _levels(sums, side, work):
         last = min(first + LEVELS, C)
         size = last - first
         _condition(sums.own, side.lam, work, T, first, last)
-        value += dot(sums.count[first:last], work.log[:size])
+        value += dot(sums.levels[first:last], work.log[:size])
         if paired:
             continue
         for i in range(b):
@@ -282,7 +282,7 @@ def _eliminate(sums, pattern, side, work):
         copy(left.rest_border[a], sums.rest_border[a])
     moved, T = np.empty(q), side.T
     K = np.empty((q, q))
-    for c in range(sums.count.size):
+    for c in range(sums.levels.size):
         first, last = sums.cell[c], sums.cell[c + 1]
         for k in range(q):
             for l in range(q):
@@ -300,7 +300,7 @@ def _eliminate(sums, pattern, side, work):
                 total = 0.0
                 for k in range(q):
                     total += moved[k] * sums.cells[d, k]
-                left.rest[row + sums.column[d]] -= sums.count[c] * total
+                left.rest[row + sums.column[d]] -= sums.levels[c] * total
             for i in range(b):
                 for k in range(q):
                     target[i] -= moved[k] * sums.total[c, i, k]
@@ -457,7 +457,7 @@ def _draw_levels(sums, side, weights, shift, random, score, noise, table, u):
 @bare
 def _shifts(sums, rest, shift):
     """What the rest effects say of each class: sum over its cells."""
-    for c in range(sums.count.size):
+    for c in range(sums.levels.size):
         for k in range(shift.shape[0]):
             total = 0.0
             for a in range(sums.cell[c], sums.cell[c + 1]):
@@ -520,7 +520,7 @@ def advance(sums, pattern, prior, proposal, state, rounds, theta_out, u_out, sta
     Before that, `values` receives the log densities at points x (k, d).
     """
     p, d, q = sums.start.size, state.x.size, sums.own.shape[0]
-    R, C = sums.rest_border.shape[0], sums.count.size
+    R, C = sums.rest_border.shape[0], sums.levels.size
     one, other = new_side(sums, pattern, d), new_side(sums, pattern, d)
     work, new_x, new_w = new_work(sums, pattern), np.empty(d), np.empty(d)
     weights, rest_v, rest_u = np.empty(p + 1), np.empty(R), np.empty(R)

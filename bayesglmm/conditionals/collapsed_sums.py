@@ -29,7 +29,7 @@ class Sums(NamedTuple):
     E = b (b + 1) / 2 counts pairs of border columns, row by row of a lower triangle.
     """
 
-    count: np.ndarray  # (C,) levels of each class
+    levels: np.ndarray  # (C,) of each class, how many
     own: np.ndarray  # (q, q, C) Z'WZ of a level
     total: np.ndarray  # (C, b, q) sum over levels of a = Z'W[X y]
     pairs: np.ndarray  # (C or 0, q (q + 1) / 2, E) sum of a_k a_l' + a_l a_k' (k > l), of a_k a_k'

@@ -43,7 +43,8 @@ def standardized(rows, data: Data, map: Map, fitted: bool = True) -> Map:
 
     def gathered(k: int, values: Array) -> Array:
         level = data.level[data.factor[k]]
-        return np.bincount(level, data.obs.Z[k] * values, int(data.levels[data.factor[k]]))
+        J = int(data.levels[data.factor[k]])
+        return np.bincount(level, data.obs.Z[k] * values, J).astype(float)
 
     own = [slice(e, e + data.levels[f]) for e, f in zip(data.effect, data.factor, strict=True)]
     information = np.zeros((data.factor.size, map.modes.size))

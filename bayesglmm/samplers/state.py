@@ -59,6 +59,4 @@ def state_type() -> types.NamedTuple:
 
 def settings_type() -> types.NamedTuple:
     """Return numba's type of Settings."""
-    return types.NamedTuple(
-        (types.float64, types.int64, types.float64, types.int64), Settings
-    )
+    return types.NamedTuple((types.float64, types.int64, types.float64, types.int64), Settings)
