@@ -28,6 +28,7 @@ PRIOR_SDS = 2.5  # of the response's spread: Gelman, Jakulin, Pittau and Su (200
 SD_DF = 3.0
 # Dispersions that are no sd; 1/sqrt of them is a coefficient of variation.
 SHAPES = ("size", "shape")
+MATRIX = InverseWishart | HuangWand | dict  # what a group may be given
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ def resolve(design: "Design", family: "Family", given: dict[str, Any], center: b
     s, m, sd_y = spread(design, family)
     groups = {design.factors[t.factor].name for t in design.terms}
     dispersion = {family.dispersion} if family.dispersion else set()
-    known = {"b", "sd", "cor", *design.columns, *groups, *dispersion}
+    others = {"b", "sd", "cor", *design.columns, *dispersion}
+    known = groups | others
     for key in given:
         if key not in known:
             close = difflib.get_close_matches(str(key), sorted(known), n=3)
@@ -93,6 +95,13 @@ def resolve(design: "Design", family: "Family", given: dict[str, Any], center: b
             raise PriorError(
                 f"priors: {key!r} is no part of this model{hint} Known: {', '.join(sorted(known))}"
             )
+    # A group may be called b, or as a column is: what it is given then says which is meant.
+    of_groups = {
+        key: own
+        for key, own in given.items()
+        if key in groups and (key not in others or isinstance(own, MATRIX))
+    }
+    given = {key: own for key, own in given.items() if key not in of_groups}
     beta = []
     centred = center and design.has_intercept
     for j, name in enumerate(design.columns):
@@ -106,7 +115,9 @@ def resolve(design: "Design", family: "Family", given: dict[str, Any], center: b
     terms = []
     for term in design.terms:
         group = design.factors[term.factor].name
-        terms.append(_term_prior(given, group, term, HalfStudentT(SD_DF, PRIOR_SDS * s)))
+        own = of_groups.get(group, {})
+        default = HalfStudentT(SD_DF, PRIOR_SDS * s)
+        terms.append(_term_prior(own, given, group, term, default))
     phi = None
     if family.dispersion:
         name = family.dispersion
@@ -126,8 +137,7 @@ def _scalar(prior: Any, name: str, allowed: tuple[type, ...]) -> Any:
     return prior
 
 
-def _term_prior(given: dict[str, Any], group: str, term: Any, default: Any) -> TermPrior:
-    own = given.get(group, {})
+def _term_prior(own: Any, given: dict[str, Any], group: str, term: Any, default: Any) -> TermPrior:
     q = len(term.names)
     if isinstance(own, InverseWishart | HuangWand):
         if q > 1 and not term.correlated:

@@ -79,6 +79,8 @@ def _made(blocks: Blocks):
     return lambda model, load: Classical(model, load, blocks)
 
 
-for _name, _blocks in CHOICES.items():
-    joint.SAMPLERS[_name] = _made(_blocks)
-    joint_crossed.SAMPLERS[_name] = _made(_blocks)
+def register() -> None:
+    """Add the choices of blocks to the samplers of the joint-distribution tests."""
+    for name, blocks in CHOICES.items():
+        joint.SAMPLERS[name] = _made(blocks)
+        joint_crossed.SAMPLERS[name] = _made(blocks)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import broken as one
+import classical_joint
 import joint
 import joint_crossed
 import numpy as np
@@ -23,6 +24,8 @@ from bayesglmm.chains import run
 from bayesglmm.classical_program import ClassicalProgram
 from bayesglmm.density import identity_map
 from bayesglmm.errors import DataError, PriorError
+
+classical_joint.register()
 
 LONG = 5  # times the draws, for a second look and in the slow tests
 SIGNIFICANCE = 1e-4

@@ -7,6 +7,7 @@ import pytest
 from kernels import callable_
 from scipy import integrate, stats
 
+import bayesglmm as bg
 from bayesglmm import prior_density, prior_text
 from bayesglmm.errors import PriorError
 from bayesglmm.priors import (
@@ -293,3 +294,14 @@ def test_refusals_name_what_is_wrong(make, words):
 def test_numbers_stand_for_all_effects():
     assert InverseWishart(3, 2.0).for_size(2, "id").scale == ((2.0, 0.0), (0.0, 2.0))
     assert HuangWand(2.0).for_size(2, "id").scale == (2.0, 2.0)
+
+
+def test_a_group_may_be_called_as_coefficients_are():
+    rng = np.random.default_rng(3)
+    frame = {"y": rng.poisson(2.0, 40), "x": rng.normal(size=40), "b": np.arange(40) % 8}
+    coefficients = bg.glmm("y ~ x + (1 | b)", frame, "poisson", priors={"b": bg.Normal(0, 0.3)})
+    assert coefficients.priors.beta[1] == bg.Normal(0, 0.3)
+    assert isinstance(coefficients.priors.terms[0].sd[0], bg.HalfStudentT)
+    group = bg.glmm("y ~ x + (1 | b)", frame, "poisson", priors={"b": {"sd": bg.HalfNormal(0.7)}})
+    assert group.priors.beta[1] != bg.Normal(0, 0.3)
+    assert group.priors.terms[0].sd == (bg.HalfNormal(0.7),)
