@@ -13,15 +13,17 @@ import numpy as np
 import pandas as pd
 
 import bayesglmm as bg
+from bayesglmm.choice import SAMPLERS, choose
 from bayesglmm.crosscheck import MIN_ESS, Moments, disagreements, moments
+from bayesglmm.model import Model
 
 __all__ = ["MIN_ESS", "REFERENCES", "Moments", "Reference", "disagreements", "moments"]
 
 DATA = Path(__file__).parent / "data"
 
 # So many that all scalars and nearly all effects pass MIN_ESS.
-DRAWS = {"gibbs": 20_000, "nuts": 15_000}
-FEWER = {"simlogit": 2500}  # the reference itself has 880 effective draws
+DRAWS = {"gibbs": 20_000, "collapsed": 20_000, "nuts": 15_000, "hmc": 15_000, "classical": 60_000}
+FEWER = {"simlogit": 6}  # by so much: the reference itself has 880 effective draws
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,21 @@ class Reference:
 
 def draws_of(name: str, sampler: str) -> int:
     """Return the draws a chain that a comparison with a reference takes."""
-    return FEWER.get(name, DRAWS[sampler])
+    return DRAWS[sampler] // FEWER.get(name, 1)
+
+
+def samplers_of(model: Model, against: str = "nuts") -> tuple[str, ...]:
+    """Return every sampler that takes a model; the one they are held against comes first."""
+    taken = []
+    for sampler in SAMPLERS:
+        if sampler == "auto":
+            continue
+        try:
+            choose(model, sampler)
+        except bg.DataError:
+            continue
+        taken.append(sampler)
+    return (against, *(sampler for sampler in taken if sampler != against))
 
 
 def _brms(content: dict) -> dict[str, Moments]:
