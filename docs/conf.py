@@ -1,0 +1,41 @@
+"""How the site is built: ``sphinx-build -W -E docs docs/_build``, with the extra ``docs``."""
+
+import sys
+from importlib import import_module
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
+
+project = "bayesglmm"
+author = copyright = "The bayesglmm developers"
+version = release = import_module("bayesglmm").__version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "numpydoc",
+    "mathml",
+    "output",
+]
+exclude_patterns = ["_build", "_figures", "_extensions"]
+myst_enable_extensions = ["dollarmath", "deflist"]
+myst_heading_anchors = 3
+html_math_renderer = "mathml"
+
+# The docstrings say types and defaults in words.
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+autodoc_class_signature = "separated"
+autosummary_generate = False
+numpydoc_show_class_members = False
+default_role = "py:obj"
+add_module_names = False
+toc_object_entries_show_parents = "hide"
+
+html_theme = "furo"
+html_title = f"bayesglmm {release}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sphinx = False
