@@ -196,8 +196,8 @@ BROKEN = [
     Broken(
         "nested move without log d",
         NESTED_MOVE,
-        "value -= math.log(M[k, k]) + 0.5 * x[k] * x[k] / n",
-        "value -= 0.5 * x[k] * x[k] / n",
+        "log_M += math.log(M[k, k])",
+        "log_M += 0.0 * math.log(M[k, k])",
         NESTED,
     ),
     Broken(

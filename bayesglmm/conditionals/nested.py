@@ -3,18 +3,20 @@
 Levels c of the child lie each in one level g of the parent (schools and their classes), and both
 have the same z columns. With s_c = u_c + u_g held, eta does not change, and what is left is a
 one-way layout: s_c ~ N(u_g, Sigma_child), u_g ~ N(0, Sigma_parent). With u_g integrated out, the
-n children of a parent, of mean m and of squares W = sum (s_c - m)(s_c - m)', contribute
+n children of a parent, of sum t and of squares W = sum (s_c - t/n)(s_c - t/n)', contribute
 
-    -(n - 1)/2 log|Sigma_child| - 1/2 log|M| - 1/2 tr(Sigma_child^-1 W) - n/2 m'M^-1 m,
+    -(n - 1)/2 log|Sigma_child| - 1/2 log|M| - 1/2 tr(Sigma_child^-1 W) - 1/2 tr(M^-1 t t'/n),
     M = Sigma_child + n Sigma_parent,
 
-under which the covariances walk at random; u_g is then drawn given s: Normal with precision P = n
-Sigma_child^-1 + Sigma_parent^-1 and mean P^-1 Sigma_child^-1 sum s_c (Lindley and Smith 1972).
-Where few children a parent leave only the sum of two variances known, no move of one factor at a
-time goes along that ridge; this one does.
+under which the covariances walk at random. W and, of all parents with n children, t t'/n are summed
+up first: a step costs as much as there are different n. At last u_g is drawn given s: Normal with
+precision P = n Sigma_child^-1 + Sigma_parent^-1 and mean P^-1 Sigma_child^-1 t (Lindley and Smith
+1972). Where few children a parent leave only the sum of two variances known, no move of one factor
+at a time goes along that ridge; this one does.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,7 +27,16 @@ from .._random import normal, uniform
 
 KINDS = 3  # walks: the child's psi, the parent's, and sds of one up as those of the other go down
 STEP, ACCEPTED, PROPOSED = 0, 1, 2  # columns of `steps`
-ROUNDS = 2  # of the three walks a move; they read sums alone, so they cost less than one pass
+ROUNDS = 4  # of the three walks a move; they read sums alone, so they cost little
+
+
+class Sums(NamedTuple):
+    """Of the sums s of effects: what their density depends on."""
+
+    within: np.ndarray  # (q, q) W
+    n: np.ndarray  # (classes,) children of a parent
+    parents: np.ndarray  # (classes,) with so many children
+    square: np.ndarray  # (classes, q, q) sum of t t' / n
 
 
 @kernel
@@ -49,26 +60,20 @@ def move(cov, child, parent, q, parent_of, child_u, parent_u, psi, L, steps, ran
     random : (2,) uint64
     """
     children, parents = child_u.shape[1], parent_u.shape[1]
-    count, total = np.zeros(parents), np.zeros((parents, q))
-    within, M, x, trial = np.zeros((q, q)), np.zeros((q, q)), np.empty(q), np.empty(psi.size)
+    count, total = np.zeros(parents, dtype=np.int64), np.zeros((parents, q))
+    M, x, trial = np.zeros((q, q)), np.empty(q), np.empty(psi.size)
     for i in range(children):
         g = parent_of[i]
-        count[g] += 1.0
+        count[g] += 1
         for k in range(q):
             child_u[k, i] += parent_u[k, g]
             total[g, k] += child_u[k, i]
-    for i in range(children):
-        g = parent_of[i]
-        for k in range(q):
-            x[k] = child_u[k, i] - total[g, k] / count[g]
-        for k in range(q):
-            for l in range(q):
-                within[k, l] += x[k] * x[l]
-    value = _collapsed(cov, child, parent, psi, L, count, total, within, M, x)
+    sums = _sum_up(child_u, parent_of, count, total, x)
+    value = _collapsed(cov, child, parent, psi, L, sums, M, x)
     for _ in range(ROUNDS):
         for kind in range(KINDS):
             _propose(cov, child, parent, q, kind, steps[kind, STEP], psi, trial, random)
-            proposed = _collapsed(cov, child, parent, trial, L, count, total, within, M, x)
+            proposed = _collapsed(cov, child, parent, trial, L, sums, M, x)
             steps[kind, PROPOSED] += 1.0
             if math.log(uniform(random)) < proposed - value:
                 value = proposed
@@ -80,6 +85,37 @@ def move(cov, child, parent, q, parent_of, child_u, parent_u, psi, L, steps, ran
     for i in range(children):
         for k in range(q):
             child_u[k, i] -= parent_u[k, parent_of[i]]
+
+
+@kernel
+def _sum_up(s, parent_of, count, total, x):
+    """Sums over children and parents; `count` and `total` are of each parent."""
+    q, largest, classes = s.shape[0], 0, 0
+    for g in range(count.size):
+        largest = max(largest, count[g])
+    place = np.full(largest + 1, -1)
+    for g in range(count.size):
+        if count[g] > 0 and place[count[g]] < 0:
+            place[count[g]] = classes
+            classes += 1
+    sums = Sums(np.zeros((q, q)), np.zeros(classes), np.zeros(classes), np.zeros((classes, q, q)))
+    for i in range(s.shape[1]):
+        g = parent_of[i]
+        for k in range(q):
+            x[k] = s[k, i] - total[g, k] / count[g]
+        for k in range(q):
+            for l in range(q):
+                sums.within[k, l] += x[k] * x[l]
+    for g in range(count.size):
+        if count[g] == 0:
+            continue
+        c, n = place[count[g]], float(count[g])
+        sums.n[c] = n
+        sums.parents[c] += 1.0
+        for k in range(q):
+            for l in range(q):
+                sums.square[c, k, l] += total[g, k] * total[g, l] / n
+    return sums
 
 
 @bare
@@ -99,7 +135,7 @@ def _propose(cov, child, parent, q, kind, step, psi, trial, random):
 
 
 @bare
-def _collapsed(cov, child, parent, psi, L, count, total, within, M, x):
+def _collapsed(cov, child, parent, psi, L, sums, M, x):
     """Log p(psi) + log p(s | psi), the parents' effects integrated out; fills L."""
     q = x.size
     covariance.fill_L(cov, psi, L)
@@ -109,35 +145,34 @@ def _collapsed(cov, child, parent, psi, L, count, total, within, M, x):
     log_own = 0.0
     for k in range(q):
         log_own += math.log(own[k, k])
-    # tr(Sigma_child^-1 W), with M to hold L^-1 W
-    for l in range(q):
+    value -= 0.5 * _trace(own, sums.within, x)
+    for c in range(sums.n.size):
+        n = sums.n[c]
         for k in range(q):
-            x[k] = within[k, l]
-        solve_lower(own, x)
-        for k in range(q):
-            M[k, l] = x[k]
-    for k in range(q):
-        for l in range(q):
-            x[l] = M[k, l]
-        solve_lower(own, x)
-        value -= 0.5 * x[k]
-    for g in range(count.size):
-        n = count[g]
-        if n == 0.0:
-            continue
-        for k in range(q):
-            x[k] = total[g, k]
             for l in range(k + 1):
                 M[k, l] = 0.0
                 for i in range(l + 1):
                     M[k, l] += own[k, i] * own[l, i] + n * above[k, i] * above[l, i]
         if not cholesky(M):
             return -np.inf
-        solve_lower(M, x)
-        value -= (n - 1.0) * log_own
+        log_M = (n - 1.0) * log_own
         for k in range(q):
-            value -= math.log(M[k, k]) + 0.5 * x[k] * x[k] / n
+            log_M += math.log(M[k, k])
+        value -= sums.parents[c] * log_M + 0.5 * _trace(M, sums.square[c], x)
     return value if value == value else -np.inf
+
+
+@bare
+def _trace(L, S, x):
+    """Trace of (L L')^-1 S."""
+    q, value = x.size, 0.0
+    for l in range(q):
+        for k in range(q):
+            x[k] = S[k, l]
+        solve_lower(L, x)
+        solve_upper(L, x)
+        value += x[l]
+    return value
 
 
 @kernel
