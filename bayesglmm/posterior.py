@@ -55,6 +55,8 @@ class Run:
         What was kept of the effects: "all", "summary" or "stream".
     classical : dict or None
         Blocks of a classical run and their history, as `sampling_history` reads them.
+    changes : list of str
+        What warm-up changed in how chains move, where the sampler did not work as planned.
     """
 
     sampler: str
@@ -68,6 +70,7 @@ class Run:
     versions: dict[str, str] = field(default_factory=dict)
     keep: str = "all"
     classical: dict[str, Any] | None = None
+    changes: list[str] = field(default_factory=list)
 
 
 class NotKept(dict[str, Any]):

@@ -63,6 +63,7 @@ def _sampler(post: "Posterior") -> list[str]:
     ]
     if run.classical is not None:
         lines += sampling_history.lines(run.classical)
+    lines += run.changes
     if run.keep != "all":
         kept = {"summary": "moments and quantiles", "stream": "draws in a file"}[run.keep]
         lines.append(f"effects: {kept} (keep={run.keep!r})")

@@ -25,6 +25,7 @@ FEW_GROUPS = 40  # up to here the centred moves end every sweep
 EASY_EVERY = 3  # else, with one effect a group, every third
 DISPERSION = 2.0  # chains start this many posterior sds away, in each direction
 ATTEMPTS = 100  # starts tried, each nearer the centre than the last
+AS_PLANNED, BY_NEWTON = 0, 1  # state["map"]
 
 
 class GibbsProgram(Bound):
@@ -59,7 +60,7 @@ class GibbsProgram(Bound):
         self.every = 1 if self.q > 1 or self.J <= FEW_GROUPS else EASY_EVERY
         self.centre = _centring(model, covariance)
         self.threads = 1
-        self.guess = guess.newton(map)
+        self.newton = self.guess = guess.newton(map)
         self.guess = guess.choose(model.problem.rows, data, map, covariance, self._newton_step)
         self.threads = threads if ENABLED and data.obs.y.size >= crew.ROWS else 1
 
@@ -79,6 +80,7 @@ class GibbsProgram(Bound):
         )
         state.update({f"proposal_{k}": v for k, v in proposal._asdict().items()})
         state["history"] = np.zeros((0, self.dim))
+        state["map"] = np.array([AS_PLANNED])
         return state
 
     def start(self, random_state: np.ndarray, chain: int) -> dict[str, np.ndarray]:
@@ -125,10 +127,11 @@ class GibbsProgram(Bound):
         proposal = self._proposal(state)
         chain = transport.State(**{k: state[k] for k in transport.State._fields})
         outputs = theta[:n], u[:n], stats[:n]
+        map = self.newton if state["map"][0] == BY_NEWTON else self.guess
 
         def move(team: crew.Crew) -> None:
             transport.advance(
-                self.rows, self.data, self.guess, proposal, self.centre, chain, team, self.every,
+                self.rows, self.data, map, proposal, self.centre, chain, team, self.every,
                 *outputs,
             )  # fmt: skip
 
@@ -148,15 +151,15 @@ class GibbsProgram(Bound):
         center, covariance = adaptation.moments(history, self.center, self.covariance)
         state["proposal_center"][:] = center
         state["proposal_scale"][:] = adaptation.triangle(covariance)
-        self._tune(state, last)
         state["flag"][transport.STATUS] = transport.MOVED
+        self._tune(state, last)
         if last:
             state["history"] = np.zeros((0, self.dim))
 
     def _tune(self, state: dict[str, np.ndarray], last: bool) -> None:
         """Kinds and steps of the blocks, by how they have moved since the last time."""
         block, tuning = state["proposal_block"], state["proposal_tuning"]
-        kind, stuck = block[:, 2], False
+        kind, longest = block[:, transport.KIND], [0.0, 0.0]
         for place in range(len(block)):
             rate = tuning[place, transport.ACCEPTED] / max(tuning[place, transport.PROPOSED], 1.0)
             if kind[place] == transport.WALK:
@@ -166,16 +169,48 @@ class GibbsProgram(Bound):
                 if place < len(self.edges) and not last:
                     kind[place] = transport.INDEPENDENCE
             else:
-                psi = block[place, 0] < self.m
-                stuck |= bool(psi and tuning[place, transport.LONGEST] > adaptation.LONG_RUN)
+                of_psi = int(block[place, transport.LOW] < self.m)
+                longest[of_psi] = max(longest[of_psi], tuning[place, transport.LONGEST])
                 if rate < adaptation.POOR:
                     kind[place] = transport.WALK
         tuning[:, transport.ACCEPTED :] = 0.0
-        if stuck and len(block) == len(self.edges):
+        if max(longest) > adaptation.STUCK:
+            self._free(state)
+        elif longest[1] > adaptation.LONG_RUN:
+            self._walk(state)
+
+    def _free(self, state: dict[str, np.ndarray]) -> None:
+        """Change what may keep a chain in a tail: a map that does not hold there, rare walks."""
+        if self.guess is not self.newton and state["map"][0] == AS_PLANNED:
+            state["map"][0] = BY_NEWTON
+            state["flag"][transport.STATUS] = transport.MAPPED
+        state["proposal_block"][len(self.edges) :, transport.EVERY] = 1
+        self._walk(state)
+
+    def _walk(self, state: dict[str, np.ndarray]) -> None:
+        """Let psi walk if it does not yet."""
+        if len(state["proposal_block"]) == len(self.edges):
             more = [(*part, transport.WALK, 1) for part in adaptation.parts(self.m)]
-            state["proposal_block"] = np.concatenate([block, more])
             untuned = [transport.UNTUNED] * len(more)
-            state["proposal_tuning"] = np.concatenate([tuning, untuned])
+            state["proposal_block"] = np.concatenate([state["proposal_block"], more])
+            state["proposal_tuning"] = np.concatenate([state["proposal_tuning"], untuned])
+
+    def changes(self, state: dict[str, np.ndarray]) -> list[str]:
+        """What warm-up has changed in how a chain moves, in words."""
+        found, block, count = [], state["proposal_block"], len(self.edges)
+        for low, high, kind, _ in block[:count].tolist():
+            if kind == transport.WALK:
+                what = ["Sigma"] * (low < self.m) + ["beta"] * (high > self.dim - self.p)
+                what[1:1] = ["phi"] * (low < self.dim - self.p and high > self.m)
+                found.append(f"{' and '.join(what)} by random walk: few of the proposals of the "
+                             "fit's shape were accepted")  # fmt: skip
+        stayed = "the chain had stayed in a tail"
+        if state["map"][0] == BY_NEWTON:
+            found.append(f"effects carried along with theta by Newton steps: {stayed}")
+        walks = (block[count:, transport.EVERY] == 1).any()
+        if walks and (not self.walks or self.walk_every > 1):
+            found.append(f"Sigma by random walk as well: {stayed}")
+        return found
 
     def summary(self, stats: np.ndarray) -> str:
         """Few words for the progress line."""

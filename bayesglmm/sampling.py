@@ -174,6 +174,9 @@ def sample(
             u = file.finish(numbers, result.theta.shape[1])
             result = _with_rest(result, u)
     result.seconds["fit"] = fitted - began
+    held = sampling_history.of(program, result.standings)
+    changes = sampling_history.changes(program, result.standings)
+    del program  # of many groups what it holds is not small, and summing up takes memory too
     post = Posterior.from_draws(
         model,
         result,
@@ -183,8 +186,7 @@ def sample(
         recipe=recipe,
         u=u,
     )
-    held = sampling_history.of(program, result.standings)
-    return replace(post, run=replace(post.run, classical=held)) if held else post
+    return replace(post, run=replace(post.run, classical=held, changes=changes))
 
 
 def _inside(jobs: int | None, chains: int, executor: Any) -> int:
@@ -299,6 +301,7 @@ def extend(
         interrupted=more.interrupted,
         created=_now(),
         classical=sampling_history.of(program, more.standings),
+        changes=sampling_history.changes(program, more.standings),
     )
     values = _joined(post.values, user_values(model, more, keep, {}), kept)
     if keep != "all":

@@ -1,4 +1,4 @@
-"""What became of the blocks of a classical run: its tuning, burn-in and sampling history."""
+"""What became of a run's plan: changes made in warm-up, the history of a classical run's blocks."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -39,6 +39,21 @@ def of(program: Any, standings: Iterable[Standing]) -> dict[str, Any] | None:
                 if (rate := float(row[RATE])) >= 0.0 and row[DONE] > 0
             ]
     return {"blocks": blocks, "history": history, "nbi": program.warmup - program.tuning}
+
+
+def changes(program: Any, standings: Iterable[Standing]) -> list[str]:
+    """Return what warm-up changed in how chains move, a sentence each with the chains it is of."""
+    program = getattr(program, "program", program)
+    if not hasattr(program, "changes"):
+        return []
+    chains: dict[str, list[int]] = {}
+    for standing in standings:
+        for text in dict.fromkeys(program.changes(standing.state)):
+            chains.setdefault(text, []).append(standing.number + 1)
+    return [
+        f"chain{'s' * (len(own) > 1)} {', '.join(map(str, own))}: {text}"
+        for text, own in chains.items()
+    ]
 
 
 def _phases(program: ClassicalProgram, standing: Standing) -> Iterable[tuple[str, int, np.ndarray]]:

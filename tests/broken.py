@@ -147,6 +147,14 @@ PRIOR = Broken(
     BERNOULLI,
     ALONE,
 )
+LINEAR = Broken(
+    "no Jacobian (linear map)",
+    PASSES,
+    "add(own_total, own, 1.0)",
+    "add(own_total, own, 0.0)",
+    BERNOULLI,
+    "gibbs, linear, transport alone",
+)
 MOMENTUM = Broken(
     "momentum of the wrong scale",
     "samplers/leapfrog.py",
@@ -159,6 +167,7 @@ CATALOGUE = [
     HASTINGS,
     JACOBIAN,
     PRIOR,
+    LINEAR,
     MOMENTUM,
     Broken(
         "kinetic energy without its half",

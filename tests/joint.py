@@ -265,14 +265,21 @@ class Gibbs:
     """The transported sampler.
 
     `every` is how often the centred moves end a sweep (0: never); `blocks` says how theta moves:
-    "one" block, "two", or two by random "walk".
+    "one" block, "two", or two by random "walk". With `linear` the effects are carried along by
+    centers and factors that are linear in theta.
     """
 
-    def __init__(self, model, load: Load, every: int = 1, blocks: str = "one") -> None:
+    def __init__(
+        self, model, load: Load, every: int = 1, blocks: str = "one", linear: bool = False
+    ) -> None:
         transport = load("conditionals.transport")
         map = fixed_map(model, load)
         program = load("programs").GibbsProgram(model, map, map.scale @ map.scale.T, 0)
         program.every = every
+        if linear:
+            rng, elements = np.random.default_rng(7), program.q * (program.q + 1) // 2
+            factors = 0.25 * rng.normal(size=(program.dim + 1, elements, program.J))
+            program.guess = program.guess._replace(factors=factors.astype(np.float32))
         d, p = program.dim, program.p
         whole, halves = [(0, d)], [(0, d - p), (d - p, d)]
         edges = {"one": whole, "two": halves, "walk": []}[blocks]
@@ -283,6 +290,7 @@ class Gibbs:
             np.array([11, 0], dtype=np.uint64), d, program.q, program.J
         )._asdict()
         state.update({f"proposal_{k}": v for k, v in proposal._asdict().items()})
+        state["map"] = np.array([load("programs").AS_PLANNED])
         self.program, self.transport, self.state = program, transport, state
         self.data = program.data
         self.out = [np.empty((MOVES, k)) for k in (d, program.effects, len(program.stats))]
@@ -383,6 +391,10 @@ class Collapsed:
 SAMPLERS: dict[str, Callable[[Any, Load], Sampler]] = {
     "gibbs": Gibbs,
     "gibbs, transport alone": lambda model, load: Gibbs(model, load, every=0, blocks="two"),
+    "gibbs, linear": lambda model, load: Gibbs(model, load, blocks="two", linear=True),
+    "gibbs, linear, transport alone": lambda model, load: Gibbs(
+        model, load, every=0, blocks="two", linear=True
+    ),
     "gibbs, walk": lambda model, load: Gibbs(model, load, every=2, blocks="walk"),
     "collapsed": Collapsed,
     "collapsed, one block": lambda model, load: Collapsed(model, load, "one"),

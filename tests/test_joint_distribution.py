@@ -1,7 +1,18 @@
 """Every sampler leaves the joint distribution of its model as it is; broken copies do not."""
 
 import pytest
-from broken import CASES, CATALOGUE, GAUSSIAN, HASTINGS, JACOBIAN, LKJ, PRIOR, WISHART
+from broken import (
+    CASES,
+    CATALOGUE,
+    DIAGONAL,
+    GAUSSIAN,
+    HASTINGS,
+    JACOBIAN,
+    LINEAR,
+    LKJ,
+    PRIOR,
+    WISHART,
+)
 from joint import DRAWS, LARGEST_Z, Case, deviations
 
 SMALLEST_ESS = 500  # of the slowest function; of most, thousands
@@ -9,6 +20,7 @@ LONG = 5  # times the draws, for a second look and in the slow tests
 FAST = [
     *((case, "gibbs") for case in CASES),
     (LKJ, "gibbs, walk"),
+    (DIAGONAL, "gibbs, linear"),
     (GAUSSIAN, "gibbs, transport alone"),
     (WISHART, "nuts"),
     (WISHART, "hmc"),
@@ -16,7 +28,7 @@ FAST = [
 # With sds near 0 of two correlated effects a fixed step size sticks, so not LKJ.
 SLOW = [
     (case, sampler)
-    for sampler in ("gibbs, transport alone", "gibbs, walk", "nuts", "hmc")
+    for sampler in ("gibbs, transport alone", "gibbs, linear", "gibbs, walk", "nuts", "hmc")
     for case in CASES
     if (case, sampler) not in FAST and not (case is LKJ and sampler != "gibbs, walk")
 ]
@@ -48,12 +60,12 @@ def test_joint_distribution_of_parts_and_other_samplers(case, sampler):
     check(case, sampler, LONG * DRAWS)
 
 
-@pytest.mark.parametrize("broken", [HASTINGS, JACOBIAN, PRIOR], ids=lambda b: b.name)
+@pytest.mark.parametrize("broken", [HASTINGS, JACOBIAN, PRIOR, LINEAR], ids=lambda b: b.name)
 def test_broken_copies_are_caught(broken):
     assert max(map(abs, broken.deviations().values())) > LARGEST_Z
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("broken", CATALOGUE[3:], ids=lambda b: f"{b.name}, {b.sampler}")
+@pytest.mark.parametrize("broken", CATALOGUE[4:], ids=lambda b: f"{b.name}, {b.sampler}")
 def test_all_broken_copies_are_caught(broken):
     assert max(map(abs, broken.deviations().values())) > LARGEST_Z

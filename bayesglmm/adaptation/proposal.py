@@ -10,6 +10,7 @@ FIT_WORTH = 20.0  # draws that the fit's moments count for besides
 INFLATE = 1.1  # of variances: too wide a proposal costs a little, too narrow one sticks
 POOR = 0.08  # acceptance below which an independence block gives way to a random walk
 LONG_RUN = 25  # rejections in a row in warm-up that show a tail which the proposal does not reach
+STUCK = 100  # as many that a verdict would not let pass
 WALK_TARGET = 0.3  # between the optima of 1 and of many dimensions (Roberts, Gelman, Gilks 1997)
 PSI_BLOCK = 5  # covariance parameters moved at once where there are more than SINGLE_PSI
 SINGLE_PSI = 4

@@ -4,7 +4,8 @@ With many groups theta is known so well that the means and covariances of the ef
 it as far as the posterior reaches. Then no Newton step is needed, which halves the passes over the
 data; and moments are better than modes where a group's posterior is skewed (binary responses with a
 large sd: few proposals would be accepted). With few groups, or where an sd may be near 0, the step
-is better.
+is better. Nor does a linear map serve where a chain goes now and then, and is not let back: it must
+hold in the tails too.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,8 @@ import numpy as np
 
 from ..density import Data, Map
 from ..fits import aghq
-from ..fits.effect_moments import Moments, divergence, triangles
+from ..fits.effect_moments import Linear, Moments, divergence, triangles
+from ..fits.mode import Objective
 from .passes import Guess
 
 FEW_GROUPS = 40  # up to here always the Newton step
@@ -21,6 +23,11 @@ VAGUE = 0.3  # sd of an element of psi (a log sd, say) from which on moments are
 NODES = {1: 15, 2: 5, 3: 3}  # a dimension
 CHECKS, REACH = 6, 1.5  # draws of theta at which maps are judged, in posterior sds
 CLOSE = 0.3  # sum over groups of divergences that costs less than the Newton steps do
+FAR = (2.5, 4.0, 6.0, 9.0, 13.0, 18.0, 25.0)  # posterior sds at which tails are looked at
+UNVISITED = 12.0  # fall of the log density beyond which no chain goes
+# A chain leaves a tail in about the exponential of the divergence there, and comes there the less
+# often the lower the density: the divergence allowed is the fall of the log density less MARGIN.
+MARGIN = 3.0
 
 Step = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
@@ -62,12 +69,39 @@ def choose(rows, data: Data, map: Map, covariance: np.ndarray, step: Step) -> Gu
         m_there, C_there = _newton(step, map.center + change)
         back = np.linalg.solve(np.swapaxes(C_there, 1, 2), z_mean.T[:, :, None])[..., 0].T
         of_newton += divergence(mean, C, m_there + back, C_there @ z_factor) / CHECKS
-        means = (linear.means + change @ linear.slopes).reshape(q, J)
-        factors = linear.factors[0] + np.tensordot(change, linear.factors[1:], 1)
-        of_linear += divergence(mean, C, means, triangles(factors, q)) / CHECKS
-    if not of_linear < max(CLOSE, of_newton):
+        of_linear += divergence(mean, C, *_of(linear, change, q)) / CHECKS
+    if not of_linear < max(CLOSE, of_newton) or not _holds_in_tails(known, linear, covariance, p):
         return newton(map)
     return Guess(map.center, linear.means, linear.slopes, linear.factors)
+
+
+def _of(linear: Linear, change: np.ndarray, q: int) -> tuple[np.ndarray, np.ndarray]:
+    """Means (q, J) and factors (J, q, q) of linear moments where theta has changed."""
+    factors = linear.factors[0] + np.tensordot(change, linear.factors[1:], 1)
+    return (linear.means + change @ linear.slopes).reshape(q, -1), triangles(factors, q)
+
+
+def _holds_in_tails(known: Moments, linear: Linear, covariance: np.ndarray, p: int) -> bool:
+    """Whether linear moments hold as far as psi and log phi may go, others as they go with them."""
+    map, q = known.map, known.q
+    objective = Objective(known.rows, known.data, True)
+    highest, _ = known.about(np.zeros(map.center.size), map.modes, map.blocks)
+    for e in range(p, map.center.size):
+        along = covariance[:, e] / np.sqrt(covariance[e, e])
+        for change in (along, -along):
+            objective.v = map.modes.copy()
+            for far in FAR:
+                if not np.isfinite(objective(map.center + far * change)[0]):
+                    break
+                value, actual = known.about(far * change, objective.v, objective.blocks)
+                fall = highest - value
+                if not fall < UNVISITED:
+                    break
+                there = actual[:q], triangles(actual[q:], q)
+                lost = divergence(*there, *_of(linear, far * change, q))
+                if lost > max(1.0, fall - MARGIN):
+                    return False
+    return True
 
 
 def _newton(step: Step, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -31,9 +31,11 @@ from .passes import GROUPS, PRIOR, RUN, SIDE, STATUS, SWEEPS, State, no_guess
 
 HALF_DF = 4  # half the degrees of freedom of t proposals, at least: tails above the posterior's
 INDEPENDENCE, WALK = 0, 1
+LOW, HIGH, KIND, EVERY = 0, 1, 2, 3  # columns of Proposal.block
 STEP, ACCEPTED, PROPOSED, REJECTED, LONGEST = 0, 1, 2, 3, 4  # columns of Proposal.tuning
 UNTUNED = (1.0, 0.0, 0.0, 0.0, 0.0)
-NEW, RUNNING, MOVED = 0, 1, 2  # of a chain: not evaluated yet; ready; its proposal was changed
+# Of a chain: not evaluated yet; ready; its proposal was changed; its proposal and its map were.
+NEW, RUNNING, MOVED, MAPPED = 0, 1, 2, 3
 STATS = ("accept", "accept_u", "stuck_run", "logdensity")
 
 
@@ -43,8 +45,8 @@ class Proposal(NamedTuple):
     order: np.ndarray  # (d,) int64, place in theta of each element of t
     center: np.ndarray  # (d,)
     scale: np.ndarray  # (d, d) lower triangular
-    block: np.ndarray  # (blocks, 4) int64: range of w that a block moves, INDEPENDENCE or WALK, and
-    #                    every how many sweeps
+    block: np.ndarray  # (blocks, 4) int64: LOW and HIGH end of the range of w that moves, its
+    #                    KIND (INDEPENDENCE or WALK), and EVERY how many sweeps
     tuning: np.ndarray  # (blocks, 5) STEP of a walk; since last set to 0 how many were ACCEPTED and
     #                    PROPOSED; how many the last ones REJECTED are, and the LONGEST such run
 
@@ -176,23 +178,23 @@ def advance(rows, data, guess, proposal, centre, state, crew, every, theta_out, 
     if flag[STATUS] != RUNNING:
         _to_w(proposal, state.theta[flag[SIDE]], state.w)
     blocks = proposal.block.shape[0]
-    if flag[STATUS] == NEW:
-        side = flag[SIDE]
+    if flag[STATUS] == NEW or flag[STATUS] == MAPPED:
+        side, hold_v = flag[SIDE], 1 if flag[STATUS] == MAPPED else 0
         theta = state.theta[side]
         phi = dispersion(prior, theta)
         state.value[side, PRIOR] = theta_logprior(prior, theta, L)
         state.value[side, GROUPS] = carry(
-            rows, obs, guess, L, phi, theta, 0, side, state, work, crew
+            rows, obs, guess, L, phi, theta, hold_v, side, state, work, crew
         )
     flag[STATUS] = RUNNING
     for row in range(theta_out.shape[0]):
         accepted, tried = 0, 0
         for block in range(blocks):
-            if flag[SWEEPS] % proposal.block[block, 3] != 0:
+            if flag[SWEEPS] % proposal.block[block, EVERY] != 0:
                 continue
             tried += 1
-            low, high = proposal.block[block, 0], proposal.block[block, 1]
-            kind = proposal.block[block, 2]
+            low, high = proposal.block[block, LOW], proposal.block[block, HIGH]
+            kind = proposal.block[block, KIND]
             now = flag[SIDE]
             theta = state.theta[1 - now]
             tuning = proposal.tuning[block]

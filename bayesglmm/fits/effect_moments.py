@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import covariance, families
 from .._jit import entry, types
-from ..density import DATA_TYPE, MATRIX, VECTOR, Data, Map, dispersion
+from ..density import DATA_TYPE, MATRIX, VECTOR, Data, Map, dispersion, theta_logprior
 from ..lanes import (
     CHOLESKY,
     ETA,
@@ -33,7 +33,7 @@ from ..layout import GROUP, ROW
 
 
 @entry(
-    lambda: types.void(
+    lambda: types.float64(
         families.ROWS_TYPE,
         DATA_TYPE,
         VECTOR,
@@ -50,13 +50,14 @@ def moments(rows, data, theta, centers, blocks, points, log_weights, mean, facto
 
     The factor is C, lower triangular, row by row, the logarithm of its diagonal: the covariance is
     (C C')^-1. Nodes are centers + C_0^-T points with C_0 in `blocks`; log weights as from `nodes`.
+    Returns the log posterior density of theta, up to a constant.
     """
     obs, prior = data.obs, data.prior
     p, m, q = obs.X.shape[0], prior.covariance.row.size, obs.Z.shape[0]
     lanes, J = obs.lanes, blocks.shape[2]
     L = np.zeros((q, q))
     covariance.fill_L(prior.covariance, theta[p : p + m], L)
-    phi = dispersion(prior, theta)
+    phi, value = dispersion(prior, theta), theta_logprior(prior, theta, L)
     work = make_work(lanes, q)
     at_center, weight, total = work.number[LOGLIK], work.number[WEIGHT], work.number[TOTAL]
     step, v, C = work.vector[STEP], work.vector[V], work.matrix[CHOLESKY]
@@ -108,7 +109,9 @@ def moments(rows, data, theta, centers, blocks, points, log_weights, mean, facto
                     for g in range(groups):
                         second[k, l, g] += weight[g] * step[k, g] * step[l, g]
         for g in range(groups):
+            value += at_center[g] + math.log(total[g])
             for k in range(q):
+                value -= math.log(C[k, k, g])
                 mean[k, place + g] = first_moment[k, g] / total[g]
             for k in range(q):
                 for l in range(k + 1):
@@ -134,6 +137,7 @@ def moments(rows, data, theta, centers, blocks, points, log_weights, mean, facto
                 for l in range(k + 1):
                     factor[e, place + g] = math.log(S[k, k]) if k == l else S[k, l]
                     e += 1
+    return value
 
 
 class Linear(NamedTuple):
@@ -174,20 +178,18 @@ class Moments:
 
     def at(self, away: np.ndarray) -> np.ndarray:
         """Means (q, J), and under them factors, at the fit's theta + scale away."""
-        map, q = self.map, self.q
-        step = self.scale @ away
+        map, step = self.map, self.scale @ away
+        return self.about(step, map.modes + _combined(step, map.slopes), map.blocks)[1]
+
+    def about(
+        self, change: np.ndarray, centers: np.ndarray, blocks: np.ndarray
+    ) -> tuple[float, np.ndarray]:
+        """Log posterior density and moments at the fit's theta + change, with nodes about these."""
+        q = self.q
         out = np.empty((q + self.elements, self.J))
-        moments(
-            self.rows,
-            self.data,
-            map.center + step,
-            map.modes + step @ map.slopes,
-            map.blocks,
-            *self.nodes,
-            out[:q],
-            out[q:],
-        )
-        return out
+        theta = self.map.center + change
+        value = moments(self.rows, self.data, theta, centers, blocks, *self.nodes, out[:q], out[q:])
+        return value, out
 
     def linear(self) -> Linear:
         """Slopes are those of chords, one posterior sd to both sides along columns of `scale`."""
@@ -196,12 +198,24 @@ class Moments:
         for j, axis in enumerate(np.eye(d)):
             along[j] = 0.5 * (self.at(axis) - self.at(-axis))
         middle = self.at(np.zeros(d))
-        slopes = np.linalg.solve(self.scale.T, along.reshape(d, -1)).reshape(along.shape)
+        # By loops: what a library of linear algebra makes of it may depend on its threads.
+        slopes = along
+        for j in range(d - 1, -1, -1):
+            slopes[j] -= _combined(self.scale[j + 1 :, j], slopes[j + 1 :])
+            slopes[j] /= self.scale[j, j]
         return Linear(
             middle[:q].ravel(),
             np.ascontiguousarray(slopes[:, :q].reshape(d, q * J)),
             np.concatenate([middle[None, q:], slopes[:, q:]]).astype(np.float32),
         )
+
+
+def _combined(shares: np.ndarray, parts: np.ndarray) -> np.ndarray:
+    """Sum of parts, each times its share."""
+    total = np.zeros(parts.shape[1:])
+    for share, part in zip(shares, parts, strict=True):
+        total += share * part
+    return total
 
 
 def triangles(rows: np.ndarray, q: int) -> np.ndarray:
