@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from . import collapsed_cost
 from .errors import DataError
 from .priors import Flat, Normal
 
@@ -39,7 +40,7 @@ def choose(model: "Model", sampler: str = "auto", blocks: bool = False) -> Plan:
             "Use sampler='nuts' or 'auto'."
         )
     if sampler == "collapsed":
-        why = _not_collapsed(model)
+        why = _not_collapsed(model) or collapsed_cost.too_large(model)
         if why:
             raise DataError(
                 f"sampler='collapsed' is for Gaussian models with identity link and Normal or flat "
@@ -47,6 +48,17 @@ def choose(model: "Model", sampler: str = "auto", blocks: bool = False) -> Plan:
             )
     if sampler != "auto":
         return Plan(sampler, "asked for")
+    if _not_collapsed(model):
+        return _by_factors(factors)
+    dear = collapsed_cost.too_dear(model)
+    if not dear:
+        return Plan("collapsed", "Gaussian: coefficients and effects can be integrated out")
+    other = _by_factors(factors)
+    return other._replace(reason=f"{other.reason}; {dear}")
+
+
+def _by_factors(factors: list[str]) -> Plan:
+    """Pick the sampler by the number of grouping factors."""
     if len(factors) == 1:
         return Plan("gibbs", f"one grouping factor ({factors[0]})")
     if not factors:

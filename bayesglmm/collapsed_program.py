@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from . import collapsed_cost
 from ._random import fill_normals_into
 from .adaptation import proposal as adaptation
 from .conditionals import collapsed
@@ -25,7 +26,7 @@ WIDE_STEP = 0.1  # of differences for the curvature, in standard errors: what a 
 LONGEST = 2.0  # logs of sds change by this much in one step of the search at most
 EASY_WHOLE = 0.6  # acceptance of all of t at once above which it needs no moves in parts
 POOR_WHOLE = 0.2  # and below which it is not worth its time
-LEVEL_COST, CLASS_COST, VALUE_COST = 4.0, 3.0, 600.0  # nanoseconds, see `_rounds`
+LONG_STEP = 20_000.0  # nanoseconds of a move of t above which time counts more than draws
 WIDEST = 1.5  # sd of the first proposal in a direction that the data say nothing of
 
 
@@ -55,7 +56,8 @@ class CollapsedProgram:
         d = self.center.size
         parts = adaptation.blocks(d, 0) if d > 0 else []
         self.edges = [(0, d), *parts] if len(parts) > 1 else parts
-        self.rounds = _rounds(self.sums)
+        step = collapsed_cost.value(self.sums, self.pattern)
+        self.rounds = _rounds(step, collapsed_cost.draw(self.sums))
 
     def start(self, random_state: np.ndarray, chain: int) -> dict[str, np.ndarray]:
         """State of a new chain, dispersed about the mode."""
@@ -197,15 +199,15 @@ class CollapsedProgram:
         return f"accept {stats[:, 0].mean():.2f}" if stats.size else ""
 
 
-def _rounds(sums: collapsed.Sums) -> int:
-    """Moves of t for each draw of beta and u: more where the draw takes longer than they do.
+def _rounds(step: float, draw: float) -> int:
+    """Moves of t for each draw of beta and u, by the time of both in nanoseconds.
 
-    With half the moves accepted, a second one raises the effective size of a draw from .6 to .9.
+    With half the moves accepted, a second one raises the effective size of a draw from .6 to .9: of
+    use where it costs little, or where the draw takes longer.
     """
-    q, J = sums.own.shape[0], sums.member.size
-    draw = LEVEL_COST * q * (q + 1) * J
-    value = VALUE_COST + CLASS_COST * q * q * (q + 1) * sums.levels.size
-    return 2 + int(draw > 4.0 * value) + int(draw > 16.0 * value)
+    if step > max(draw, LONG_STEP):
+        return 1
+    return 2 + int(draw > 4.0 * step) + int(draw > 16.0 * step)
 
 
 def start(model: "Model") -> tuple[Map, np.ndarray]:
