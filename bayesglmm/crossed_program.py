@@ -42,7 +42,7 @@ class CrossedProgram(Bound):
         reference, weight = factors.at_fit(
             model.problem.rows, data, table, rows, map.center, map.modes
         )
-        along, basis = directions.find(data, table, rows)
+        along, loose_ones = directions.find(data, table, rows)
         pair, parent = factors.nested_pairs(data, table, rows)
         psi = slice(self.p, self.p + self.m)
         sds = np.sqrt(np.diag(covariance)[psi])
@@ -56,21 +56,25 @@ class CrossedProgram(Bound):
             pair,
             parent,
         )
+        L = lower_factors(data.prior.covariance, map.center[psi])
+        beta = covariance[: self.p, : self.p]
+        basis = directions.with_stiff(loose_ones, along, table, L, beta)
         self.rest = self._rest(model, basis, along.normal, weight)
         self.center, self.psi_covariance = map.center[psi], np.zeros((self.m, self.m))
-        self.block: list[tuple[int, int, int, int]] = []
+        self.block: list[tuple[int, int, int, int, int]] = []
+        self.walks = []  # of each factor, every how many sweeps its psi walks besides; 0: never
         for f, own in enumerate(table.tolist()):
             first, last = own[factors.PSI], own[factors.PSIS]
             within = slice(first, last)
             self.psi_covariance[within, within] = covariance[psi, psi][within, within]
             edges = adaptation.blocks(last - first, 0)
-            vague = bool(np.any(sds[within] > adaptation.VAGUE))
-            walks = adaptation.parts(last - first) if vague else []
-            for kind, ranges in ((crossed.INDEPENDENCE, edges), (crossed.WALK, walks)):
-                self.block += [(first + a, first + b, kind, f) for a, b in ranges]
-        names = [factor.name for factor in model.design.factors]
+            walks, every = adaptation.walks(last - first, float(sds[within].max()))
+            self.walks.append(every if walks else 0)
+            self.block += [(first + a, first + b, crossed.INDEPENDENCE, f, 1) for a, b in edges]
+            self.block += [(first + a, first + b, crossed.WALK, f, every) for a, b in walks]
+        self.names = [factor.name for factor in model.design.factors]
         self.stats = crossed.STATS + tuple(
-            f"accept_{what}{name}" for name in names for what in ("", "u_")
+            f"accept_{what}{name}" for name in self.names for what in ("", "u_")
         )
 
     def _rest(
@@ -126,7 +130,7 @@ class CrossedProgram(Bound):
             self.center.copy(),
             adaptation.triangle(adaptation.INFLATE * self.psi_covariance),
             np.array(self.block, dtype=np.int64),
-            np.array([(1.0, 0.0, 0.0)] * len(self.block)),
+            np.array([crossed.UNTUNED] * len(self.block)),
             np.array([(1.0, 0.0, 0.0)] * 2),
             np.tile([NESTED_STEP, 0.0, 0.0], (self.plan.pair.shape[0], nested.KINDS, 1)),
         )
@@ -215,28 +219,76 @@ class CrossedProgram(Bound):
             )
             state["proposal_center"][within] = center
             state["proposal_scale"][within, within] = adaptation.triangle(covariance)
-        kind, tuning = state["proposal_block"][:, 2], state["proposal_tuning"]
-        for block, (*_, first_kind, _) in enumerate(self.block):
-            rate = tuning[block, 1] / max(tuning[block, 2], 1.0)
-            if kind[block] == crossed.WALK:
-                tuning[block, 0] = adaptation.tune_step(tuning[block, 0], rate)
+        self._tune(state, last)
+        if last:
+            state["history"] = np.zeros((0, self.m))
+
+    def _tune(self, state: dict[str, np.ndarray], last: bool) -> None:
+        """Kinds and steps of all moves, by how they have gone since the last time."""
+        block, tuning, stuck = state["proposal_block"], state["proposal_tuning"], set()
+        for place, (own, tuned) in enumerate(zip(block, tuning, strict=True)):
+            rate = tuned[crossed.ACCEPTED] / max(tuned[crossed.PROPOSED], 1.0)
+            if own[crossed.KIND] == crossed.WALK:
+                tuned[crossed.STEP_SIZE] = adaptation.tune_step(tuned[crossed.STEP_SIZE], rate)
                 # A better centre may have been found since: try again, but not blindly at the end.
-                if first_kind == crossed.INDEPENDENCE and not last:
-                    kind[block] = crossed.INDEPENDENCE
-            elif rate < adaptation.POOR:
-                kind[block] = crossed.WALK
+                if self._planned(place) and not last:
+                    own[crossed.KIND] = crossed.INDEPENDENCE
+            else:
+                if tuned[crossed.LONGEST] > adaptation.LONG_RUN:
+                    stuck.add(int(own[crossed.FACTOR]))
+                if rate < adaptation.POOR:
+                    own[crossed.KIND] = crossed.WALK
+        tuning[:, crossed.ACCEPTED :] = 0.0
+        for f in sorted(stuck):
+            self._free(state, f)
         for steps in state["proposal_loose"]:
             rate = steps[1] / steps[2] if steps[2] > 0.0 else 1.0
             if steps[0] > 0.0 and rate < adaptation.POOR and last:
                 steps[0] = -steps[0]
+            steps[1:] = 0.0
         for steps in state["proposal_nested"].reshape(-1, 3):
             if steps[2] > 0.0:
                 steps[0] = adaptation.tune_step(steps[0], steps[1] / steps[2])
-        for name in ("tuning", "loose"):
-            state[f"proposal_{name}"][:, 1:] = 0.0
-        state["proposal_nested"][..., 1:] = 0.0
-        if last:
-            state["history"] = np.zeros((0, self.m))
+            steps[1:] = 0.0
+
+    def _planned(self, place: int) -> bool:
+        """Whether a block was an independence proposal at first."""
+        return place < len(self.block) and self.block[place][crossed.KIND] == crossed.INDEPENDENCE
+
+    def _free(self, state: dict[str, np.ndarray], f: int) -> None:
+        """Let the psi of a factor walk every sweep: its chain had stayed in a tail."""
+        block = state["proposal_block"]
+        of = block[:, crossed.FACTOR] == f
+        walking = of & ~np.array([self._planned(place) for place in range(len(block))])
+        block[walking, crossed.EVERY] = 1
+        if not walking.any():
+            first, last = self.plan.table[f, [factors.PSI, factors.PSIS]].tolist()
+            more = [
+                (first + a, first + b, crossed.WALK, f, 1)
+                for a, b in adaptation.parts(last - first)
+            ]
+            untuned = [crossed.UNTUNED] * len(more)
+            state["proposal_block"] = np.concatenate([block, more])
+            state["proposal_tuning"] = np.concatenate([state["proposal_tuning"], untuned])
+
+    def changes(self, state: dict[str, np.ndarray]) -> list[str]:
+        """What warm-up has changed in how a chain moves, in words."""
+        found, few = [], "few of the proposals of the fit's shape were accepted"
+        for place, own in enumerate(state["proposal_block"]):
+            name = self.names[own[crossed.FACTOR]]
+            if own[crossed.KIND] == crossed.INDEPENDENCE:
+                continue
+            if self._planned(place):
+                found.append(f"Sigma of {name} by random walk: {few}")
+            elif own[crossed.EVERY] == 1 and self.walks[own[crossed.FACTOR]] != 1:
+                stayed = "the chain had stayed in a tail"
+                found.append(f"Sigma of {name} by random walk as well: {stayed}")
+        for steps, what in zip(
+            state["proposal_loose"], ("coefficients", "the dispersion"), strict=True
+        ):
+            if steps[0] < 0.0:
+                found.append(f"{what} by random walk: {few}")
+        return list(dict.fromkeys(found))
 
     def summary(self, stats: np.ndarray) -> str:
         """Few words for the progress line."""

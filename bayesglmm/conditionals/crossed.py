@@ -68,6 +68,9 @@ STATUS, SWEEPS, RUN = 0, 1, 2  # State.flag
 RESUM = 64  # sweeps after which eta is summed anew: rounding adds up
 STATS = ("accept", "accept_u", "stuck_run", "logdensity", "accept_beta")
 STEP_SIZE, ACCEPTED, PROPOSED = 0, 1, 2  # columns of every tuning
+REJECTED, LONGEST = 3, 4  # of that of psi besides
+LOW, HIGH, KIND, FACTOR, EVERY = 0, 1, 2, 3, 4  # columns of Proposal.block
+UNTUNED = (1.0, 0.0, 0.0, 0.0, 0.0)
 
 
 class Proposal(NamedTuple):
@@ -75,9 +78,11 @@ class Proposal(NamedTuple):
 
     center: np.ndarray  # (psi,)
     scale: np.ndarray  # (psi, psi) lower triangular, one block a factor
-    block: np.ndarray  # (blocks, 4) int64: range of psi, INDEPENDENCE or WALK, factor
-    tuning: np.ndarray  # (blocks, 3) step of a walk; accepted and proposed since last set to 0
-    loose: np.ndarray  # (2, 3) likewise of coefficients and of the dispersion
+    block: np.ndarray  # (blocks, 5) int64: range of psi, INDEPENDENCE or WALK, factor, every how
+    #                    many sweeps
+    tuning: np.ndarray  # (blocks, 5) step of a walk; since last set to 0 how many were accepted and
+    #                     proposed; how many the last ones rejected are, and the longest such run
+    loose: np.ndarray  # (2, 3) the first three likewise, of coefficients and of the dispersion
     nested: np.ndarray  # (pairs, KINDS, 3) likewise
 
 
@@ -288,10 +293,10 @@ def _move_factor(rows, prior, plan, f, proposal, state, phi, eta, fixed, scratch
     )
     side, known, accepted, blocks = 0, False, 0.0, 0.0
     for block in range(proposal.block.shape[0]):
-        if proposal.block[block, 3] != f:
+        own_block, tuning = proposal.block[block], proposal.tuning[block]
+        if own_block[FACTOR] != f or state.flag[SWEEPS] % own_block[EVERY] != 0:
             continue
-        low, high = proposal.block[block, 0] - first, proposal.block[block, 1] - first
-        kind, tuning = proposal.block[block, 2], proposal.tuning[block]
+        low, high, kind = own_block[LOW] - first, own_block[HIGH] - first, own_block[KIND]
         step = tuning[STEP_SIZE]
         ratio = _propose(low, high, first, kind, step, proposal, random, psi, new_psi)
         threshold = math.log(uniform(random))
@@ -303,13 +308,16 @@ def _move_factor(rows, prior, plan, f, proposal, state, phi, eta, fixed, scratch
                 v[other], z, center[other], C[other], loglik[other], work,
             )  # fmt: skip
         tuning[PROPOSED] += 1.0
+        tuning[REJECTED] += 1.0
         blocks += 1.0
         if threshold < ratio + new_value - value:
             side, known, value = other, True, new_value
             accepted += 1.0
             tuning[ACCEPTED] += 1.0
+            tuning[REJECTED] = 0.0
             for i in range(m):
                 psi[i] = new_psi[i]
+        tuning[LONGEST] = max(tuning[LONGEST], tuning[REJECTED])
     covariance.fill_L(cov, psi, L)
     if not known:
         levels.logliks(rows, obs, L, phi, fixed, v[side], loglik[side], work)
@@ -419,7 +427,7 @@ if ENABLED:
         PLAN_TYPE,
         typeof(loose.empty()),
         typeof(
-            Proposal(_one, _two, np.zeros((1, 4), dtype=np.int64), _two, _two, np.zeros((1, 1, 1)))
+            Proposal(_one, _two, np.zeros((1, 5), dtype=np.int64), _two, _two, np.zeros((1, 1, 1)))
         ),
         typeof(new_state(np.zeros(2, dtype=np.uint64), 1, 1, 1, 1)),
         types.float64[:, ::1],

@@ -29,6 +29,11 @@ from .factors import (
 )
 
 TOLERANCE = 1e-9  # of X t - sum_k Z_k W_k, relative to X t
+# Share of the variance of t'beta that a draw with u + W d held renews, below which beta moves along
+# t with u held as well: where levels have few rows or a small sd, u + W d tells more than the rows.
+# Where other directions ask for that pass over the rows anyway, it costs little more.
+LEAST_SHARE, LEAST_OF_MORE = 0.3, 0.6
+INDEPENDENT = 1e-6  # length of what a direction adds to the others, relative to its own
 
 
 def find(data: Data, table: np.ndarray, layout: Rows) -> tuple[Directions, np.ndarray]:
@@ -109,6 +114,40 @@ def _complement(T: np.ndarray, p: int) -> np.ndarray:
             whole[touched] = t
             basis.append(whole)
     return np.array(basis).reshape(-1, p)
+
+
+def with_stiff(
+    loose: np.ndarray, along: Directions, table: np.ndarray, L: np.ndarray, covariance: np.ndarray
+) -> np.ndarray:
+    """Loose directions, and those of factors along which beta would hardly move.
+
+    Parameters
+    ----------
+    loose : ndarray, shape (l, p)
+    L : ndarray, shape (Q, Q)
+        At the fit.
+    covariance : ndarray, shape (p, p)
+        Of beta, by the fit.
+    """
+    p, found = loose.shape[1], []
+    renewed = np.zeros((table.shape[0], p, p))  # covariances of beta in the draws of each factor
+    for f, own in enumerate(table):
+        c, q = int(own[DIRECTIONS]), int(own[COLUMNS] - own[COLUMN])
+        if c == 0:
+            continue
+        T = along.T[own[DIRECTION] :][: c * p].reshape(c, p)
+        cross = along.cross[own[CROSS] :][: q * q * c * c].reshape(q, q, c, c)
+        block = np.linalg.inv(L[own[COLUMN] : own[COLUMNS], own[COLUMN] : own[COLUMNS]])
+        P = np.einsum("kl,klab->ab", block.T @ block, cross) + (T * along.normal[:, 1]) @ T.T
+        renewed[f] = T.T @ np.linalg.pinv(P, hermitian=True) @ T
+        found.append(T)
+    basis, least = loose, LEAST_OF_MORE if len(loose) else LEAST_SHARE
+    for t in np.concatenate(found) if found else loose[:0]:
+        share = (renewed @ t @ t).max() / (t @ covariance @ t)
+        rest = t - np.linalg.lstsq(basis.T, t, rcond=None)[0] @ basis
+        if share < least and np.linalg.norm(rest) > INDEPENDENT * np.linalg.norm(t):
+            basis = np.concatenate([basis, t[None]])
+    return basis
 
 
 def stand_ins(priors: np.ndarray) -> np.ndarray:
