@@ -18,9 +18,10 @@ def setup(app: Any) -> dict[str, Any]:
 
 
 def _read(app: Any, name: str, source: list[str]) -> None:
+    page = Path(app.srcdir) / f"{name}.md"
+    source[0] = pages.included(source[0], page)
     if not app.config.run_blocks:
         return
-    page = Path(app.srcdir) / f"{name}.md"
     kept = Path(app.srcdir) / FIGURES / name
     shutil.rmtree(kept, ignore_errors=True)
     text, at, parts = source[0], 0, []

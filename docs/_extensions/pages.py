@@ -19,10 +19,12 @@ from typing import Any
 
 DOCS = Path(__file__).parent.parent
 PICTURES = (".png", ".svg")
-NOT_RUN = ("python3 -m venv", "bayesglmm datasets >")  # commands that are shown only
+NOT_RUN = ("python3 -m venv",)  # commands that are shown only
 _BLOCK = re.compile(
     r"^```(?P<language>[^\n`]*)\n(?P<code>.*?)^```$|^<!-- check\n(?P<check>.*?)^-->$", re.S | re.M
 )
+
+_INCLUDE = re.compile(r"^```\{include\} (\S+)\n```$", re.M)
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,11 @@ def paths() -> list[Path]:
     return sorted(path for path in DOCS.rglob("*.md") if "_build" not in path.parts)
 
 
+def included(text: str, page: Path) -> str:
+    """Put other files in the place of the directives that include them."""
+    return _INCLUDE.sub(lambda found: (page.parent / found[1]).read_text("utf-8"), text)
+
+
 def blocks(text: str) -> Iterator[Block]:
     """Find the blocks of a page, in order; those of checks have the language ``check``."""
     for found in _BLOCK.finditer(text):
@@ -63,7 +70,9 @@ def run(page: Path, folder: Path, text: str | None = None) -> list[tuple[Block, 
     made = []
     with contextlib.chdir(folder), warnings.catch_warnings():
         warnings.simplefilter("error")
-        for block in blocks(page.read_text("utf-8") if text is None else text):
+        # What Python itself does not show.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        for block in blocks(included(page.read_text("utf-8"), page) if text is None else text):
             if block.language in ("python", "check", "sh"):
                 made.append((block, _output(block, page, folder, names)))
     return made
