@@ -84,6 +84,32 @@ def contrasts(
     )
 
 
+def coefficients(result: "Derived", *, exponentiate: bool = False, **limits: Any) -> Quantities:
+    """All coefficients but the intercept, each as it is or as a ratio.
+
+    Parameters
+    ----------
+    result : Fit or Posterior
+    exponentiate, **limits
+        As of `contrasts`.
+
+    Raises
+    ------
+    DataError
+        If there are none.
+    """
+    refuse_unknown(coefficients, result, limits)
+    design = result.model.design
+    rows = [j for j, name in enumerate(design.columns) if name != "Intercept"]
+    if not rows:
+        raise DataError("the model has no coefficients but the intercept")
+    names = [design.columns[j] for j in rows]
+    scale = ratio(result.model.family) if exponentiate else LINEAR
+    title = f"Coefficients of {design.response.name}"
+    identity = np.eye(len(design.columns))[rows]
+    return of_coefficients(result, title, names, identity, scale=scale, **limits)
+
+
 def _between(pairs: Any, design: "Design", functions: Functions | None) -> Combinations:
     grid = Grid(design, functions)
     if not isinstance(pairs, Mapping):

@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from .effect_curve import EffectCurve
     from .marginal import Marginal
     from .model import Model
@@ -85,6 +87,43 @@ class Derived:
         from .effect_curve import effect_of
 
         return effect_of(self, of, **options)
+
+    def plot_forest(
+        self, rows: Any = None, *, exponentiate: bool = False, path: Any = None, **limits: Any
+    ) -> Any:
+        """Forest plot of the coefficients, or of combinations of them.
+
+        Parameters
+        ----------
+        rows : optional
+            As of `contrasts`; if not given all coefficients but the intercept.
+        exponentiate : bool
+            Show odds ratios or rate ratios, on a logarithmic axis.
+        path : str or Path, optional
+            File that the figure is saved to.
+        **limits
+            ``level=0.95`` of a fit; ``ci_prob=0.95`` and ``ci_kind="eti"`` of a posterior.
+
+        Returns
+        -------
+        matplotlib axes
+
+        Raises
+        ------
+        DataError
+            If there are no such coefficients, or more than can be read.
+        """
+        from .contrasts import coefficients
+
+        if rows is not None:
+            return self.contrasts(rows, exponentiate=exponentiate, **limits).plot(path=path)
+        return coefficients(self, exponentiate=exponentiate, **limits).plot(path=path)
+
+    def plot_normal(self, group: str | None = None, **options: Any) -> "Figure":
+        """Plot quantiles of the effects of a group against normal ones; see `normal_plot`."""
+        from . import normal_plot
+
+        return normal_plot.effects(self, group, **options)
 
     def marginal(self, **limits: Any) -> "Marginal":
         """Marginal (population-averaged) coefficients; see `marginal.coefficients`."""

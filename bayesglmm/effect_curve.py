@@ -1,6 +1,6 @@
 """The effect of one predictor along another: a rate ratio at values of a covariate."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     import pandas
 
     from .derived import Derived
-
-POINTS = 50  # of a curve over the range of the data
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,7 +184,7 @@ def effect_of(
         raise TypeError("effect_of() needs over=, the predictor along which the effect is shown")
     grid = Grid(result.model.design, functions)
     variable = grid.variable(of)
-    along, values = _values(grid, over)
+    along, values = grid.course(over)
     others = grid.setting(at or {})
     own = along.name == variable.name
     if own and variable.levels:
@@ -217,23 +215,6 @@ def effect_of(
         **limits,
     )
     return EffectCurve(made, along, tuple(values), labels, rows, result)
-
-
-def _values(grid: Grid, over: Any) -> tuple[Variable, tuple[Any, ...]]:
-    if isinstance(over, Mapping):
-        if len(over) != 1:
-            raise DataError("over has to be one predictor, like {'base': [8, 16, 32]}")
-        ((name, given),) = grid.setting(over).items()
-        return grid.variable(name), given
-    variable = grid.variable(over)
-    if variable.levels:
-        return variable, variable.levels
-    found = grid.design.frozen.ranges.get(variable.name)
-    if found is None:
-        raise DataError(
-            f"the range of {over!r} is not known; give values: over={{{over!r}: [...]}}"
-        )
-    return variable, tuple(np.linspace(*found, POINTS).tolist())
 
 
 class Side(NamedTuple):

@@ -1,4 +1,4 @@
-"""Plots of fits: forest of several results, caterpillar of effects, residuals against fitted."""
+"""Plots of fits: forest of several results, caterpillar of effects."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,7 +104,7 @@ def forest(
         color="0.4",
     )
     figure.tight_layout(rect=(0.0, 0.0, 1.0, 1.0 - 0.5 / total), h_pad=0.4)
-    return _saved(figure, path)
+    return saved(figure, path)
 
 
 def _handle(j: int, hollow: bool) -> Any:
@@ -135,7 +135,7 @@ def _row(axes: "Axes", comparison: "Comparison", i: int, log: bool) -> None:
     if lower < 0.0 < upper and kind in ("fixed", "cor", "u"):
         axes.axvline(0.0, color="0.75", lw=0.8, zorder=0)
     axes.set_yticks([-(len(columns) - 1) / 2.0], [comparison.rows[i]], fontsize=9)
-    _plain(axes)
+    plain(axes)
 
 
 def _window(comparison: "Comparison", i: int, log: bool) -> tuple[float, float]:
@@ -249,7 +249,7 @@ def _standardized(axes: "Axes", comparison: "Comparison") -> None:
     axes.set_xlim(window)
     unit = "sds" if isinstance(first.result, Posterior) else "standard errors"
     axes.set_xlabel(f"distance from {first.name} in its {unit}", fontsize=9)
-    _plain(axes)
+    plain(axes)
 
 
 def effects(
@@ -314,11 +314,11 @@ def effects(
         if not named:
             axes.set_yticks([])
         axes.set_xlabel("effect", fontsize=9)
-        _plain(axes)
+        plain(axes)
     what = "posterior means" if drawn else "conditional modes"
     figure.suptitle(f"Effects of {group}: {what}, {100 * level:g}% intervals", fontsize=11)
     figure.tight_layout()
-    return _saved(figure, path)
+    return saved(figure, path)
 
 
 def _intervals(
@@ -333,44 +333,6 @@ def _intervals(
     modes = result.effects[group]
     half = wald.quantile(level, np.full(1, np.inf))[0] * result.effect_sds[group]
     return modes, modes - half, modes + half
-
-
-def residuals(
-    fit: "Fit | Posterior", kind: str = "pearson", *, path: str | Path | None = None
-) -> "Figure":
-    """Residuals against linear predictors, with the mean of each twentieth of the rows.
-
-    Parameters
-    ----------
-    fit : Fit or Posterior
-        At the conditional modes of a fit; at the posterior mean of the linear predictor.
-    kind : {"pearson", "deviance", "response", "quantile"}
-    path : str or Path, optional
-        File that the figure is saved to.
-    """
-    from matplotlib.figure import Figure
-
-    eta, values = fit.fitted("link"), fit.residuals(kind)
-    kept = np.isfinite(values)
-    eta, values = eta[kept], values[kept]
-    figure = Figure(figsize=(6.5, 4.2), dpi=DPI)
-    axes = figure.subplots()
-    faint = float(np.clip(40.0 / np.sqrt(max(eta.size, 1)), 0.05, 0.7))
-    axes.plot(eta, values, "o", ms=3.0, mew=0, color="#0072B2", alpha=faint, rasterized=True)
-    parts = np.array_split(np.argsort(eta, kind="stable"), min(20, max(eta.size // 10, 1)))
-    means = np.array([(eta[p].mean(), values[p].mean()) for p in parts if p.size])
-    axes.plot(means[:, 0], means[:, 1], color="#D55E00", lw=1.8, label="mean of nearby rows")
-    axes.axhline(0.0, color="0.6", lw=0.8, zorder=0)
-    label = "fitted value" if fit.model.family.link == "identity" else "linear predictor"
-    where = "posterior mean of the " if isinstance(fit, Posterior) else ""
-    at = "" if where else " at the conditional modes"
-    axes.set_xlabel(f"{where}{label}{at}", fontsize=9)
-    axes.set_ylabel(f"{kind} residual", fontsize=9)
-    axes.legend(frameon=False, fontsize=8)
-    _plain(axes)
-    axes.tick_params(axis="y", labelsize=8)
-    figure.tight_layout()
-    return _saved(figure, path)
 
 
 def check(path: str | Path) -> None:
@@ -389,13 +351,15 @@ def check(path: str | Path) -> None:
         raise DataError(f"a plot is saved as .{', .'.join(kinds)}, not as {str(path)!r}")
 
 
-def _plain(axes: "Axes") -> None:
+def plain(axes: "Axes") -> None:
+    """Leave out the lines that say nothing."""
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
     axes.tick_params(axis="x", labelsize=8)
 
 
-def _saved(figure: "Figure", path: str | Path | None) -> "Figure":
+def saved(figure: "Figure", path: str | Path | None) -> "Figure":
+    """Return a figure, saved if there is a path."""
     if path is not None:
         figure.savefig(path)
     return figure

@@ -23,6 +23,7 @@ from .wording import shown_levels
 if TYPE_CHECKING:
     from .design import Design
 
+POINTS = 50  # of a curve over the range of the data
 MAX_ROWS = 200_000  # of one grid; beyond it some factors have to be fixed
 
 Setting = Mapping[str, Any]
@@ -99,9 +100,37 @@ class Grid:
             made[variable.name] = tuple(_value(variable, v) for v in values)
         return made
 
+    def course(self, over: Any) -> tuple[Variable, tuple[Any, ...]]:
+        """A predictor along which something is shown, and its values there.
+
+        Parameters
+        ----------
+        over : str, or dict of one predictor to values
+            Without values along the range of the data, or at all levels of a factor.
+
+        Raises
+        ------
+        DataError
+            For several predictors, or one whose range is not known.
+        """
+        if isinstance(over, Mapping):
+            if len(over) != 1:
+                raise DataError("over has to be one predictor, like {'base': [8, 16, 32]}")
+            ((name, given),) = self.setting(over).items()
+            return self.variable(name), given
+        variable = self.variable(over)
+        if variable.levels:
+            return variable, variable.levels
+        found = self.design.frozen.ranges.get(variable.name)
+        if found is None:
+            raise DataError(
+                f"the range of {over!r} is not known; give values: over={{{over!r}: [...]}}"
+            )
+        return variable, tuple(np.linspace(*found, POINTS).tolist())
+
     def rows(self, settings: Sequence[dict[str, tuple[Any, ...]]]) -> np.ndarray:
         """Rows of X at settings that `setting` made, shape (k, p), what is open averaged."""
-        combinations = [self._combinations(s) for s in settings]
+        combinations = [self.combinations(s) for s in settings]
         total = sum(len(c) for c in combinations)
         if total > MAX_ROWS:
             raise DataError(
@@ -115,7 +144,8 @@ class Grid:
         starts = np.cumsum([0, *(len(c) for c in combinations)])
         return np.array([X[a:b].mean(axis=0) for a, b in zip(starts, starts[1:], strict=False)])
 
-    def _combinations(self, setting: dict[str, tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    def combinations(self, setting: dict[str, tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """Values of all predictors, in the order of `variables`, that a setting stands for."""
         choices = []
         for variable in self.variables.values():
             if variable.name in setting:

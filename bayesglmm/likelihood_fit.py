@@ -268,10 +268,10 @@ class Fit(Derived):
         return fit_plots.effects(self, group, **options)
 
     def plot_residuals(self, kind: str = "pearson", **options: Any) -> "Figure":
-        """Residuals against linear predictors; see `fit_plots.residuals`."""
-        from . import fit_plots
+        """Residuals against linear predictors, or by group; see `residual_plot.residuals`."""
+        from . import residual_plot
 
-        return fit_plots.residuals(self, kind, **options)
+        return residual_plot.residuals(self, kind, **options)
 
     # ---- tables ----------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .crosscheck import Crosscheck
     from .diagnosis import Diagnosis
     from .dic import DIC
+    from .fitted_curve import FittedCurve
     from .likelihood_fit import Fit
     from .ods import Ods
     from .posterior import Posterior
@@ -71,6 +72,48 @@ class PosteriorDerived(Derived):
         from .prediction import predict
 
         return predict(self._whole, newdata, **options)
+
+    def curve(self, over: Any, **options: Any) -> "FittedCurve":
+        """Means of the response along a predictor, with credible bands.
+
+        Parameters
+        ----------
+        over : str, or dict of one predictor to values
+            ``"visit"`` for its range or all its levels; ``{"base": [8, 16, 32]}``.
+        by : str
+            A factor: a curve for each of its levels.
+        at : dict
+            Values of other predictors; else numbers are at their means and factors are averaged
+            over their levels.
+        effects : {"population", "marginal"}, or both
+            At effects of 0, or averaged over the distribution of groups.
+        groups : dict
+            Curves of given groups instead, ``{"id": [101, 104]}``.
+        scale : {"response", "link"}
+        ci_prob, ci_kind : float, {"eti", "hdi"}
+
+        Returns
+        -------
+        FittedCurve
+            With `table`, `frame` and `plot`.
+
+        Raises
+        ------
+        DataError
+            For predictors, levels, groups or values that do not fit.
+        """
+        from .fitted_curve import fitted_curve
+
+        return fitted_curve(self._whole, over, **options)
+
+    def plot_curve(self, over: Any, *, ax: Any = None, path: Any = None, **options: Any) -> Any:
+        """Plot means of the response along a predictor; the other arguments are those of `curve`.
+
+        Returns
+        -------
+        matplotlib axes
+        """
+        return self.curve(over, **options).plot(ax, path=path)
 
     def predictive(self, newdata: Any = None, **options: Any) -> "Predictive":
         """Draw responses from the posterior predictive distribution.
@@ -271,10 +314,28 @@ class PosteriorDerived(Derived):
         return fit_plots.effects(self._whole, group, **options)
 
     def plot_residuals(self, kind: str = "quantile", **options: Any) -> "Figure":
-        """Residuals against linear predictors; see `fit_plots.residuals`."""
-        from . import fit_plots
+        """Residuals against linear predictors, or by group; see `residual_plot.residuals`."""
+        from . import residual_plot
 
-        return fit_plots.residuals(self._whole, kind, **options)
+        return residual_plot.residuals(self._whole, kind, **options)
+
+    def plot_spaghetti(self, over: str, group: str | None = None, **options: Any) -> "Figure":
+        """Plot fitted means of every group along a predictor; see `spaghetti.spaghetti`."""
+        from .spaghetti import spaghetti
+
+        return spaghetti(self._whole, over, group, **options)
+
+    def plot_chains(self, names: Sequence[str] | None = None, **options: Any) -> "Figure":
+        """Plot traces, ranks and autocorrelations; see `chain_plot.chains`."""
+        from .chain_plot import chains
+
+        return chains(self._whole, names, **options)
+
+    def plot_priors(self, **options: Any) -> "Figure | None":
+        """Plot prior and posterior densities of sds, correlations, ICC; see `prior_plot.priors`."""
+        from .prior_plot import priors
+
+        return priors(self._whole, **options)
 
     def sensitivity(self) -> "pandas.DataFrame":
         """Sensitivity of every parameter to the priors and to the likelihood, by power-scaling.

@@ -85,7 +85,7 @@ def covariances(prior: Any, q: int, rng: np.random.Generator, n: int) -> np.ndar
     return unit.reshape(n, q, q) * root[:, :, None] * root[:, None, :]
 
 
-def draw(model: "Model", n: int, seed: int) -> dict[str, Any]:
+def draw(model: "Model", n: int, seed: int, *, effects: bool = True) -> dict[str, Any]:
     """Draw coefficients, sds, correlations, dispersion and effects from their priors.
 
     Parameters
@@ -93,6 +93,8 @@ def draw(model: "Model", n: int, seed: int) -> dict[str, Any]:
     model : Model
     n : int
     seed : int
+    effects : bool
+        Whether effects are drawn; else ``u`` is empty.
 
     Returns
     -------
@@ -118,7 +120,7 @@ def draw(model: "Model", n: int, seed: int) -> dict[str, Any]:
         # Its prior is at the centred predictors.
         beta[:, model.intercept] -= beta @ model.x_center
     sds, cors = [], []
-    effects: dict[str, list[np.ndarray]] = {f.name: [] for f in design.factors}
+    drawn: dict[str, list[np.ndarray]] = {}
     place = 0
     for term, prior in zip(design.terms, model.priors.terms, strict=True):
         q = len(term.names)
@@ -129,14 +131,16 @@ def draw(model: "Model", n: int, seed: int) -> dict[str, Any]:
         if term.correlated:
             R = sigma / (sd[:, :, None] * sd[:, None, :])
             cors += [R[:, k, l] for k in range(q) for l in range(k)]
-        factor = design.factors[term.factor]
-        noise = rng.standard_normal((n, len(factor.levels), q))
-        effects[factor.name].append(noise @ np.linalg.cholesky(sigma).transpose(0, 2, 1))
+        if effects:
+            factor = design.factors[term.factor]
+            noise = rng.standard_normal((n, len(factor.levels), q))
+            own = noise @ np.linalg.cholesky(sigma).transpose(0, 2, 1)
+            drawn.setdefault(factor.name, []).append(own)
     values: dict[str, Any] = {
         "beta": beta[None],
         "sd": np.concatenate(sds, axis=1)[None] if sds else np.zeros((1, n, 0)),
         "cor": np.stack(cors, axis=-1)[None] if cors else np.zeros((1, n, 0)),
-        "u": {name: np.concatenate(parts, axis=-1)[None] for name, parts in effects.items()},
+        "u": {name: np.concatenate(parts, axis=-1)[None] for name, parts in drawn.items()},
     }
     for name in names.dispersion:
         values[name] = scalar(model.priors.dispersion, rng, n, name)[None]

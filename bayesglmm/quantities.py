@@ -160,6 +160,12 @@ class Estimates:
         """Return `table` as a data frame."""
         return self.table().frame()
 
+    def plot(self, ax: Any = None, *, path: Any = None) -> Any:
+        """Forest plot of the rows with their limits; see `forest_plot.forest`."""
+        from .forest_plot import forest
+
+        return forest(self, ax, path=path)
+
     def joint(self) -> Table:
         """Wald test that all rows are 0 on the linear scale: ``num_df den_df F p``.
 
@@ -250,6 +256,12 @@ class Drawn:
     def frame(self) -> "pandas.DataFrame":
         """Return `table` as a data frame."""
         return self.table().frame()
+
+    def plot(self, ax: Any = None, *, path: Any = None) -> Any:
+        """Forest plot of the rows with their limits; see `forest_plot.forest`."""
+        from .forest_plot import forest
+
+        return forest(self, ax, path=path)
 
     def difference(self, label: Sequence[str], D: np.ndarray, scale: Scale) -> "Drawn":
         """Linear combinations of the rows, given by the rows of D, on a scale of their own."""

@@ -32,6 +32,15 @@ LATENT = {"logit": math.pi**2 / 3.0, "probit": 1.0, "cloglog": math.pi**2 / 6.0}
 CHUNK_VALUES = 2_000_000  # linear predictors held at once (16 MB)
 
 
+def icc_of(model: "Model", values: Values) -> np.ndarray:
+    """Intraclass correlations of draws, shape (draws, factors); see `icc`."""
+    return _icc(*_parts(model, rows_of(model.design), values))
+
+
+def _icc(fixed: np.ndarray, groups: np.ndarray, own: np.ndarray) -> np.ndarray:
+    return np.asarray(groups / (groups.sum(axis=1) + own)[:, None])
+
+
 def icc(result: "Derived", **limits: Any) -> Quantities:
     """Intraclass correlation of each grouping factor, given the predictors.
 
@@ -51,11 +60,7 @@ def icc(result: "Derived", **limits: Any) -> Quantities:
     if not factors:
         raise DataError("a model without groups has no intraclass correlation")
     names = tuple(f"icc({factor.name})" for factor in factors)
-
-    def shares(fixed: np.ndarray, groups: np.ndarray, own: np.ndarray) -> np.ndarray:
-        return groups / (groups.sum(axis=1) + own)[:, None]
-
-    return _quantities(result, "Intraclass correlation", names, shares, limits)
+    return _quantities(result, "Intraclass correlation", names, _icc, limits)
 
 
 def r2(result: "Derived", **limits: Any) -> Quantities:

@@ -47,6 +47,12 @@ def fit(name: str) -> Fit:
     return model(name).fit("laplace")
 
 
+@cache
+def drawn(name: str) -> Posterior:
+    """Return a posterior of a shipped data set."""
+    return model(name).sample(draws=500, warmup=500, chains=4, seed=3, progress=False)
+
+
 def with_df(of: Fit, df: np.ndarray) -> Fit:
     """Return a fit with denominator degrees of freedom of its own."""
     made = replace(of, rule="containment")

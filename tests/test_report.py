@@ -50,7 +50,7 @@ def test_images_are_pngs_with_words_for_who_does_not_see_them(page):
 def test_the_verdict_comes_first_and_tables_hold_what_the_summary_holds(page, seizures):
     text = html.unescape(page)
     assert text.index(str(seizures.verdict).splitlines()[0]) < text.index("The question")
-    source = re.search(r'href="data:text/csv;base64,([^"]+)" download="coefficients.csv"', page)
+    source = re.search(r'href="data:text/plain;base64,([^"]+)" download="coefficients.csv"', page)
     rows = list(csv.reader(io.StringIO(base64.b64decode(source[1]).decode())))
     summary = seizures.summary().loc[list(seizures.model.names.fixed)]
     np.testing.assert_array_equal(np.array(rows[1:])[:, 1:].astype(float), summary.to_numpy())

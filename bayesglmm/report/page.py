@@ -1,8 +1,6 @@
 """The page: what the parts say, put into the template, and written to a file."""
 
 import base64
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import sealed
+from .. import exports, sealed
 from ..comparison import Comparison, compare
 from ..errors import DataError
 from ..posterior import versions
@@ -38,17 +36,14 @@ class Shown:
     header : list of str
     rows : list of list of str
         The first cell of each is the row's name.
-    source : str
-        A ``data:`` address of the same with all digits, as CSV.
-    file : str
-        The name it is saved under.
+    files : list of (str, str)
+        The same as CSV with all digits, Markdown and LaTeX: name and ``data:`` address.
     """
 
     title: str
     header: list[str]
     rows: list[list[str]]
-    source: str
-    file: str
+    files: list[tuple[str, str]]
 
 
 def save(
@@ -154,7 +149,7 @@ def _sensitivity(post: "Posterior", kept: bool) -> dict[str, Any]:
     table = Table(tuple(frame.index), columns)
     high = columns["prior"] > THRESHOLD
     return {
-        "sensitivity": _shown("Sensitivity", table, "sensitivity.csv"),
+        "sensitivity": _shown("Sensitivity", table, "sensitivity"),
         "sensitive": [name for name, is_high in zip(table.rows, high, strict=True) if is_high],
     }
 
@@ -168,7 +163,7 @@ def _tables(post: "Posterior") -> list[Shown]:
         if post.model.family.link in ("log", "logit", "cloglog") and scale.name != "exponentiated":
             columns = dict(fixed.columns)
             low, high = (k for k in columns if k.endswith("%"))
-            out.append(_shown("Coefficients", fixed, "coefficients.csv"))
+            out.append(_shown("Coefficients", fixed, "coefficients"))
             kept = tuple(n for n in names.fixed if n != "Intercept")
             if kept:
                 part = fixed.take(kept)
@@ -178,28 +173,32 @@ def _tables(post: "Posterior") -> list[Shown]:
                     high: np.exp(part.columns[high]),
                 }
                 title = f"{scale.name.capitalize()}s: posterior medians and limits"
-                out.append(_shown(title, Table(kept, made), "ratios.csv"))
+                out.append(_shown(title, Table(kept, made), "ratios"))
         else:
-            out.append(_shown("Coefficients", fixed, "coefficients.csv"))
+            out.append(_shown("Coefficients", fixed, "coefficients"))
     spread = (*names.sd, *names.cor)
     if spread:
         title = "Standard deviations and correlations of effects"
-        out.append(_shown(title, table.take(spread), "sds.csv"))
+        out.append(_shown(title, table.take(spread), "sds"))
     if names.dispersion:
         rows = (*names.dispersion, *names.inverse)
-        out.append(_shown("Dispersion", table.take(rows), "dispersion.csv"))
+        out.append(_shown("Dispersion", table.take(rows), "dispersion"))
     return out
 
 
-def _shown(title: str, table: Table, file: str) -> Shown:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["", *table.columns])
-    for i, name in enumerate(table.rows):
-        writer.writerow([name, *(repr(float(v[i])) for v in table.columns.values())])
-    encoded = base64.b64encode(out.getvalue().encode("utf-8")).decode("ascii")
+def _shown(title: str, table: Table, name: str) -> Shown:
+    """A table with its files: CSV with all digits, the others as it is shown."""
     header, *rows = table.cells()
-    return Shown(title, header, rows, f"data:text/csv;base64,{encoded}", file)
+    digits = [
+        [row, *(repr(float(v[i])) for v in table.columns.values())]
+        for i, row in enumerate(table.rows)
+    ]
+    made = {suffix: digits if suffix == ".csv" else rows for suffix in exports.SUFFIXES}
+    sources = []
+    for suffix, cells in made.items():
+        encoded = base64.b64encode(exports.text(suffix, header, cells).encode("utf-8"))
+        sources.append((f"{name}{suffix}", f"data:text/plain;base64,{encoded.decode('ascii')}"))
+    return Shown(title, header, rows, sources)
 
 
 def _comparison(comparison: Comparison) -> Shown:
@@ -209,7 +208,7 @@ def _comparison(comparison: Comparison) -> Shown:
         parts["sd" if k == 0 else f"se, {column.name}"] = column.se
         if k:
             parts[f"difference, {column.name}"] = comparison.difference[:, k]
-    return _shown("Beside maximum likelihood", Table(comparison.rows, parts), "comparison.csv")
+    return _shown("Beside maximum likelihood", Table(comparison.rows, parts), "comparison")
 
 
 def _checks(post: "Posterior") -> list[tuple[str, str]]:
