@@ -59,11 +59,11 @@ def choose(model: "Model", sampler: str = "auto", blocks: bool = False) -> Plan:
 
 def _by_factors(factors: list[str]) -> Plan:
     """Pick the sampler by the number of grouping factors."""
-    if len(factors) == 1:
-        return Plan("gibbs", f"one grouping factor ({factors[0]})")
     if not factors:
         return Plan("nuts", "no random effects")
-    return Plan("nuts", f"several grouping factors ({', '.join(factors)})")
+    if len(factors) == 1:
+        return Plan("gibbs", f"one grouping factor ({factors[0]})")
+    return Plan("gibbs", f"several grouping factors, one after the other ({', '.join(factors)})")
 
 
 def _not_collapsed(model: "Model") -> str:
