@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 METHODS = {
     "beta": ("random_walk", "iwls", "conjugate", "slice", "centred"),
     "u": ("random_walk", "iwls", "conjugate"),
-    "Sigma": ("random_walk", "conjugate", "near_conjugate", "slice"),
+    "Sigma": ("random_walk", "conjugate", "near_conjugate", "slice", "noncentred"),
     "dispersion": ("random_walk", "conjugate", "slice"),
 }
 # Priors of an sd under which its square is drawn exactly (`classical_theta.draw_variance`).
@@ -132,7 +132,7 @@ class Plan:
                 self._effects(f, ("conjugate" if self.linear else "iwls",))
         for place in range(len(self.terms)):
             if self._sigma_label(place) not in self.taken:
-                self._sigma(place, (self._best_sigma(place),))
+                self._sigma(place, (self._best_sigma(place), "noncentred"))
         for name in self.model.names.dispersion:
             if name not in self.taken:
                 exact = self._inexact_dispersion() is None
@@ -232,7 +232,13 @@ class Plan:
                 )
             if method == "near_conjugate":
                 self._refuse_near(label, place)
-            self.steps.append(Block(label, "Sigma", method, (), place, tuple(rows)))
+            if method == "noncentred" and self._matrix(place) and set(methods) == {method}:
+                raise DataError(
+                    f"blocks: correlations would never move by 'noncentred'; give {label} another "
+                    "method too, such as ['slice', 'noncentred']"
+                )
+            moved = rows[: len(term.names)] if method == "noncentred" else rows
+            self.steps.append(Block(label, "Sigma", method, (), place, tuple(moved)))
 
     def _matrix(self, place: int) -> bool:
         """Whether a term has correlations."""

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 DISPERSION = 2.0  # chains start this many posterior sds away, in each direction
 ATTEMPTS = 100  # starts tried, each nearer the centre than the last
+# A row that is so much less likely than at the fit, in nats, has effects where weighted least
+# squares overshoots time and again: a chain can stay there for good.
+LOST_ROW = 20.0
 MOST_LEVELS = 0.9  # of the levels of a factor have to be within the tolerance, and their mean
 ITERATIONS, SCALE, RATE = 0, 1, 2  # of a row of the history
 TUNED, LOOPS = 0, 1  # of state["progress"]
@@ -127,8 +130,10 @@ class ClassicalProgram(Bound):
     def start(self, random_state: np.ndarray, chain: int) -> dict[str, np.ndarray]:
         """State of a new chain, dispersed about the fit."""
         random, away = random_state.copy(), DISPERSION
-        position = np.empty(self.dim + self.effects)
-        theta, u = np.empty((1, self.dim)), np.empty((1, self.effects))
+        position = np.zeros(self.dim + self.effects)
+        fit = self._state_at(position, random)["loglik"]
+        least = np.where(np.isfinite(fit) & (self.init is None), fit - LOST_ROW, -np.inf)
+        found: dict[str, np.ndarray] = {}
         for _ in range(ATTEMPTS):
             fill_normals_into(random, position)
             if self.init is None:
@@ -136,23 +141,33 @@ class ClassicalProgram(Bound):
             else:
                 change = self.init - self.map.center
                 position[: self.dim] = np.linalg.solve(self.map.scale, change)
-            unwhiten(self.data, self.map, position[None], theta, u)
-            fresh = places.new_state(random, theta[0].copy(), u[0].copy(), self.data.obs.y.size)
-            state: dict[str, np.ndarray] = {
-                **fresh._asdict(),
-                **{f"tuning_{k}": v.copy() for k, v in self.first._asdict().items()},
-                "progress": np.array([int(self.loops == 0), 0]),
-                "history": np.zeros((self.loops + 1, len(self.blocks), 3)),
-            }
-            nothing = np.empty((0, self.dim)), np.empty((0, self.effects)), np.empty((0, 2))
-            self.advance(state, 0, *nothing, 0)
+            state = self._state_at(position, random)
             if np.isfinite(state["loglik"]).all() and np.isfinite(state["theta"]).all():
-                self._begin_loop(state)
-                return state
+                found = state
+                if (state["loglik"] >= least).all():
+                    break
             away *= 0.8
-        raise FloatingPointError(
-            f"chain {chain}: the log density is not finite at any of {ATTEMPTS} starts"
-        )
+        if not found:
+            raise FloatingPointError(
+                f"chain {chain}: the log density is not finite at any of {ATTEMPTS} starts"
+            )
+        self._begin_loop(found)
+        return found
+
+    def _state_at(self, position: np.ndarray, random: np.ndarray) -> dict[str, np.ndarray]:
+        """State at a position, which goes on with these random numbers."""
+        theta, u = np.empty((1, self.dim)), np.empty((1, self.effects))
+        unwhiten(self.data, self.map, position[None], theta, u)
+        n = self.data.obs.y.size
+        state: dict[str, np.ndarray] = {
+            **places.new_state(random.copy(), theta[0], u[0], n)._asdict(),
+            **{f"tuning_{k}": v.copy() for k, v in self.first._asdict().items()},
+            "progress": np.array([int(self.loops == 0), 0]),
+            "history": np.zeros((self.loops + 1, len(self.blocks), 3)),
+        }
+        nothing = np.empty((0, self.dim)), np.empty((0, self.effects)), np.empty((0, 2))
+        self.advance(state, 0, *nothing, 0)
+        return state
 
     def boundaries(self, warmup: int) -> list[int]:
         """Iterations of warm-up at which `adapt` is called."""

@@ -24,6 +24,7 @@ METHODS = {
     "slice": places.SLICE,
     "near_conjugate": places.NEAR,
     "centred": places.CENTRED,
+    "noncentred": places.NONCENTRED,
 }
 TARGETS = {
     "beta": places.BETA,

@@ -233,6 +233,9 @@ class Model:
         seed : int, optional
             The same seed gives the same draws.
         sampler : {"auto", "gibbs", "collapsed", "classical", "nuts", "hmc"}
+            ``"auto"`` is ``"gibbs"`` where there are grouping factors, one or several, nested or
+            crossed; ``"collapsed"`` where a Gaussian response makes that quicker; ``"nuts"`` where
+            there are no random effects. What is printed of the posterior says which, and why.
             `Posterior.crosscheck` compares what one drew with another.
         thin : int
             Iterations for each draw kept.
@@ -275,10 +278,11 @@ class Model:
             then the rest): ``"random_walk"``, ``"iwls"``, ``"conjugate"``, ``"slice"``,
             ``"centred"``. ``"u"`` or ``"u[group]"``: ``"random_walk"``, ``"iwls"``,
             ``"conjugate"``. ``"Sigma"``, a group's name or ``"Sigma[group]"``: ``"random_walk"``,
-            ``"conjugate"``, ``"near_conjugate"``, ``"slice"``. The dispersion's name:
-            ``"random_walk"``, ``"conjugate"``, ``"slice"``. Several methods are done in turn:
-            ``["iwls", "centred"]`` or ``"iwls+centred"``. What is not named gets what serves best.
-            ``post.sampler_blocks()`` and ``post.tuning_history()`` tell how they did.
+            ``"conjugate"``, ``"near_conjugate"``, ``"slice"``, ``"noncentred"`` (sds with the
+            standardized effects held). The dispersion's name: ``"random_walk"``, ``"conjugate"``,
+            ``"slice"``. Several methods are done in turn: ``["iwls", "centred"]`` or
+            ``"iwls+centred"``. What is not named gets what serves best. ``post.sampler_blocks()``
+            and ``post.tuning_history()`` tell how they did.
         nbi, nmc, ntu, maxtune : int, optional
             As SAS's PROC MCMC has them: iterations of burn-in (``warmup``), iterations after it of
             which every ``thin``-th is kept (``draws``), iterations of a loop of tuning of random

@@ -5,6 +5,12 @@ for more than 60 parameters), and means, sds and quantiles of parameters with 4,
 on both sides. A sampler goes on until all its parameters have them, within a limit of draws.
 Samplers and what each refuses are the package's own: a new one appears by itself.
 
+Some 50,000 figures are compared, of which a few pass any limit by chance. So there are two stages:
+a comparison that is red is run again, both samplers with another seed and 4 times the draws, and
+is red only if it is red again. A comparison in which some parameter has less than 4,000 effective
+draws at the limit is SHORT: of that parameter the mean alone is compared. With less than 400 it is
+undecided: the Monte Carlo errors of so few draws are no yardstick.
+
 Run as ``python -m diagnostics.agreement [--family F] [--structure S] [--sampler S] [--state FILE]``
 (all repeatable, parts of names); results are kept one a line in the state file, and those that are
 there are not run again unless ``--again``. ``--table`` prints what is there and runs nothing.
@@ -23,10 +29,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from references import Moments, disagreements, moments
+from references import MIN_ESS, Moments, disagreements, moments
 
 import bayesglmm as bg
 from bayesglmm.choice import SAMPLERS, choose
+from bayesglmm.crosscheck import LOST
 from bayesglmm.posterior import Posterior
 
 from .agreement_cells import Cell, cells
@@ -39,8 +46,15 @@ FIRST, LONGEST = 1_500, 24_000  # draws of each of 4 chains; lengths are doubled
 LONGEST_HAMILTONIAN = 12_000
 WARMUP, WARMUP_HAMILTONIAN = 1_000, 400
 SEED = 11
+AGAIN, SECOND_SEED = 4, 1011  # of the second stage: times the draws; its seed
+STORED = 24_000  # draws of each chain that a second run keeps at most
 STATE = Path(tempfile.gettempdir()) / "bayesglmm-agreement.jsonl"
 REFUSED = "-"  # in the table: the sampler is not for this model
+AGREES, CHANCE, SHORT, UNDECIDED, RED, PENDING = "", "+", "~", "?", "!", "!?"  # behind a |z|
+MARKS = (
+    f"{CHANCE} red at first, not in the second stage; {SHORT} short; {UNDECIDED} undecided; "
+    f"{RED} red in both stages; {PENDING} red, second stage to come"
+)
 
 
 class Result(NamedTuple):
@@ -54,6 +68,16 @@ class Result(NamedTuple):
     verdict: tuple[str, ...]  # what the verdict complains of
     seconds: float  # CPU
     failure: str = ""
+    stage: int = 1
+
+    @property
+    def least(self) -> float:
+        """Smallest number of effective draws of a parameter."""
+        return min((m.ess for m in self.moments.values()), default=0.0)
+
+
+Key = tuple[str, str, int]  # cell, sampler, stage
+Known = dict[Key, Result]
 
 
 def line_of(result: Result) -> str:
@@ -81,17 +105,23 @@ def parameters(post: Posterior) -> dict[str, np.ndarray]:
     return out
 
 
-def run(cell: Cell, sampler: str, longest: int | None = None) -> Result | None:
-    """Sample a cell; None if the sampler refuses its structure."""
+def run(cell: Cell, sampler: str, first: Result | None = None) -> Result | None:
+    """Sample a cell, or, with the result of the first stage, 4 times its draws by another seed.
+
+    Returns None if the sampler refuses the cell's structure.
+    """
     model = cell.model()
     try:
         choose(model, sampler)
     except bg.DataError:
         return None
     hamiltonian = sampler in ("nuts", "hmc")
-    if longest is None:
-        longest = LONGEST_HAMILTONIAN if hamiltonian else LONGEST
-    begun, draws = time.process_time(), min(FIRST, longest)
+    longest = LONGEST_HAMILTONIAN if hamiltonian else LONGEST
+    draws, thin = FIRST, 1
+    if first is not None:
+        thin = -(-AGAIN * first.draws // STORED)
+        draws = longest = AGAIN * first.draws // thin
+    begun = time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the verdict, which is kept
         try:
@@ -99,7 +129,8 @@ def run(cell: Cell, sampler: str, longest: int | None = None) -> Result | None:
                 sampler=sampler,
                 draws=draws,
                 warmup=WARMUP_HAMILTONIAN if hamiltonian else WARMUP,
-                seed=SEED,
+                seed=SEED if first is None else SECOND_SEED,
+                thin=thin,
                 jobs=1,
                 progress=False,
             )
@@ -111,16 +142,21 @@ def run(cell: Cell, sampler: str, longest: int | None = None) -> Result | None:
         except (ArithmeticError, ValueError, RuntimeError) as reason:
             seconds = time.process_time() - begun
             text = f"{type(reason).__name__}: {reason}"
-            return Result(cell.name, sampler, {}, 0, 0, (), seconds, text)
+            return Result(cell.name, sampler, {}, 0, 0, (), seconds, text, _stage(first))
     return Result(
         cell.name,
         sampler,
         found,
-        post.draws,
+        post.draws * thin,
         int(np.sum(post.stats.get("divergent", 0))),
         tuple(f"{item.check} {item.value:.3g}" for item in post.verdict.items),
         time.process_time() - begun,
+        stage=_stage(first),
     )
+
+
+def _stage(first: Result | None) -> int:
+    return 1 if first is None else 2
 
 
 def worst(ours: Result, known: Result) -> float:
@@ -134,66 +170,149 @@ def samplers() -> tuple[str, ...]:
     return (AGAINST, *(s for s in SAMPLERS if s not in ("auto", AGAINST)))
 
 
-def read(state: Path) -> dict[tuple[str, str], Result]:
-    """Results of a state file; of two of the same cell the later one."""
-    if not state.exists():
-        return {}
-    found = [result_of(line) for line in state.read_text().splitlines() if line.strip()]
-    return {(result.cell, result.sampler): result for result in found}
+def read(state: Path) -> Known:
+    """Results of a state file; of two of the same cell the later one.
+
+    A new result of the first stage makes what the second stage found of it out of date.
+    """
+    known: Known = {}
+    for line in state.read_text().splitlines() if state.exists() else ():
+        if line.strip():
+            put(known, result_of(line))
+    return known
 
 
-def tabulate(report: Report, chosen: Iterable[Cell], known: dict[tuple[str, str], Result]) -> bool:
+def put(known: Known, result: Result) -> None:
+    """Add a result."""
+    if result.stage == 1:
+        known.pop((result.cell, result.sampler, 2), None)
+    known[result.cell, result.sampler, result.stage] = result
+
+
+class Comparison(NamedTuple):
+    """A sampler against the first one, on one cell."""
+
+    cell: str
+    sampler: str
+    mark: str
+    z: float  # of the last stage
+    words: tuple[str, ...]
+    first: bool  # whether red in the first stage
+
+
+def compare(known: Known, cell: str, sampler: str) -> Comparison | None:
+    """What is known of a sampler on a cell; None if it was not run."""
+    sides = [known.get((cell, s, 1)) for s in (sampler, AGAINST)]
+    own, base = sides
+    if own is None or base is None:
+        return None
+    failures = [f"{side.sampler} {side.failure}" for side in (own, base) if side.failure]
+    if failures:
+        return Comparison(cell, sampler, RED, math.nan, tuple(failures), True)
+    mark, words = _judge(own, base)
+    first = mark == RED
+    if first:
+        second = [known.get((cell, s, 2)) for s in (sampler, AGAINST)]
+        if second[0] is None or second[1] is None:
+            mark = PENDING
+        else:
+            own, base = second[0], second[1]
+            mark, words = _judge(own, base)
+            mark = CHANCE if mark == AGREES else mark
+    return Comparison(cell, sampler, mark, worst(own, base), words, first)
+
+
+def _judge(own: Result, base: Result) -> tuple[str, tuple[str, ...]]:
+    """Judge one stage; the words say what is red, or which parameter is how short."""
+    pairs = [(name, m, base.moments[name]) for name, m in own.moments.items()]
+    short = min(pairs, key=lambda pair: min(pair[1].ess, pair[2].ess))
+    ess = min(short[1].ess, short[2].ess)
+    figure = (f"{short[0]}: {ess:.0f} effective draws of {4 * own.draws:,}",)
+    # Of parameters that are lost nothing is compared, of others what the rule asks.
+    fine = {n: m for n, m, other in pairs if min(m.ess, other.ess) >= LOST}
+    lost = tuple(disagreements(fine, base.moments)) if fine else ()
+    if lost:
+        return RED, lost
+    if ess < LOST:
+        return UNDECIDED, figure
+    return (SHORT, figure) if ess < MIN_ESS else (AGREES, ())
+
+
+def tabulate(report: Report, chosen: Iterable[Cell], known: Known) -> bool:
     """Print the table and what disagrees; return whether nothing does."""
-    rows, broken, complaints = [], [], []
-    others = samplers()[1:]
-    worst_of = dict.fromkeys(others, (0.0, ""))
-    count = 0
+    others, chosen = samplers()[1:], list(chosen)
+    rows, found, complaints = [], list[Comparison](), []
     for cell in chosen:
-        base = known.get((cell.name, AGAINST))
+        base = known.get((cell.name, AGAINST, 1))
         if base is None:
-            continue
-        if base.failure:
-            broken.append(f"{cell.name}, {AGAINST}: {base.failure}")
             continue
         figures = []
         for sampler in others:
-            own = known.get((cell.name, sampler))
-            if own is None:
-                figures.append(REFUSED)
-                continue
-            if own.failure:
-                figures.append("failed")
-                broken.append(f"{cell.name}, {sampler}: {own.failure}")
-                continue
-            z, lost = worst(own, base), disagreements(own.moments, base.moments)
-            worst_of[sampler] = max(worst_of[sampler], (z, cell.name))
-            figures.append(f"{z:.2f}" + ("!" if lost else ""))
-            broken += [f"{cell.name}, {sampler}: {text}" for text in lost]
-            count += 1
-        all_of = [r for r in (known.get((cell.name, s)) for s in samplers()) if r is not None]
-        complaints += [
-            f"{cell.name}, {r.sampler}: {', '.join(r.verdict)}" for r in all_of if r.verdict
-        ]
-        ess = min(m.ess for m in base.moments.values())
+            one = compare(known, cell.name, sampler)
+            figures.append(REFUSED if one is None else f"{one.z:.2f}{one.mark}")
+            found += [] if one is None else [one]
         rows.append(
-            (cell.name, *figures, str(len(base.moments)), f"{ess:,.0f}", str(base.divergent))
+            (
+                cell.name,
+                *figures,
+                str(len(base.moments)),
+                f"{base.least:,.0f}",
+                str(base.divergent),
+            )
         )
-    report(f"Worst |z| of each sampler against {AGAINST}; {REFUSED}: not for this structure")
+        for sampler in samplers():
+            last = known.get((cell.name, sampler, 2), known.get((cell.name, sampler, 1)))
+            if last is not None and last.verdict:
+                complaints.append(f"{cell.name}, {sampler}: {', '.join(last.verdict)}")
+    report(f"Worst |z| of each sampler against {AGAINST}; {REFUSED} not for this structure")
+    report(MARKS)
     report.table(("cell", *others, "parameters", f"ESS of {AGAINST}", "divergent"), rows)
-    for sampler, (z, name) in worst_of.items():
-        if name:
-            report(f"worst |z| of {sampler}: {z:.2f} ({name})")
+    for title, mark in (
+        ("Red in both stages", RED),
+        ("Red in the first stage, the second to come", PENDING),
+        ("Undecided: less than 400 effective draws", UNDECIDED),
+        ("Short: did not reach 4,000 effective draws", SHORT),
+    ):
+        of_it = [one for one in found if one.mark == mark]
+        if of_it:
+            report(f"\n{title}")
+        for one in of_it:
+            for text in one.words:
+                report(f"  {one.cell}, {one.sampler}: {text}")
     if complaints:
         report("\nWhat the verdict of a run complains of")
         for text in complaints:
             report(f"  {text}")
-    if broken:
-        report("\nDisagreements")
-        for text in broken:
-            report(f"  {text}")
-    cell_count = len({text.split(": ")[0] for text in broken})
-    report(f"\n{count} comparisons, {cell_count} of them broken")
-    return not broken
+    report("\nWorst |z| of each sampler, by family and by structure")
+    _worst_by(report, found, [cell.kind.name for cell in chosen], 0)
+    _worst_by(report, found, [cell.structure.name for cell in chosen], 1)
+    counts = {mark: sum(one.mark == mark for one in found) for mark in (RED, PENDING, UNDECIDED)}
+    figures = sum(
+        len(known[one.cell, one.sampler, 1].moments) for one in found if not math.isnan(one.z)
+    )
+    report(
+        f"\n{len(found)} comparisons of {figures:,} parameters: red in the first stage "
+        f"{sum(one.first for one in found)}, in the second too {counts[RED]}; still to be run "
+        f"again {counts[PENDING]}; short {sum(one.mark == SHORT for one in found)}; undecided "
+        f"{counts[UNDECIDED]}"
+    )
+    return not any(counts.values())
+
+
+def _worst_by(report: Report, found: list[Comparison], names: list[str], part: int) -> None:
+    """Print the worst |z| of each sampler for each family (part 0) or structure (part 1)."""
+    lines, others = [], samplers()[1:]
+    for name in dict.fromkeys(names):
+        figures = []
+        for sampler in others:
+            own = [
+                one.z
+                for one in found
+                if one.sampler == sampler and one.cell.split(", ", 1)[part] == name
+            ]
+            figures.append(f"{max(own):.2f}" if own else REFUSED)
+        lines.append((name, *figures))
+    report.table(("", *others), lines)
 
 
 def main() -> int:
@@ -213,27 +332,36 @@ def main() -> int:
     known = read(arguments.state)
     # In no order, so that a part of all is of all kinds.
     order = sorted(chosen, key=lambda cell: zlib.crc32(cell.name.encode()))
+
+    def add(cell: Cell, sampler: str, first: Result | None = None) -> None:
+        result = run(cell, sampler, first)
+        if result is None:
+            return
+        put(known, result)
+        with arguments.state.open("a", encoding="utf-8") as file:
+            file.write(line_of(result) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        print(
+            f"{cell.name}, {sampler}, stage {result.stage}: {result.draws} draws, "
+            f"ESS {result.least:.0f}, {result.seconds:.1f} s {result.failure}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    wanted = [s for s in samplers() if not arguments.sampler or s in arguments.sampler]
     for cell in () if arguments.table else order:
-        for sampler in samplers():
-            if arguments.sampler and sampler not in arguments.sampler:
+        for sampler in wanted:
+            if (cell.name, sampler, 1) not in known or arguments.again:
+                add(cell, sampler)
+    for cell in () if arguments.table else order:
+        for sampler in wanted:
+            one = compare(known, cell.name, sampler)
+            if one is None or one.mark != PENDING:
                 continue
-            if (cell.name, sampler) in known and not arguments.again:
-                continue
-            result = run(cell, sampler)
-            if result is None:
-                continue
-            known[cell.name, sampler] = result
-            with arguments.state.open("a", encoding="utf-8") as file:
-                file.write(line_of(result) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            ess = min((m.ess for m in result.moments.values()), default=0.0)
-            print(
-                f"{cell.name}, {sampler}: {result.draws} draws, ESS {ess:.0f}, "
-                f"{result.seconds:.1f} s {result.failure}",
-                file=sys.stderr,
-                flush=True,
-            )
+            for side in (AGAINST, sampler):
+                if (cell.name, side, 2) not in known:
+                    add(cell, side, known[cell.name, side, 1])
     report = Report("agreement", not arguments.no_save)
     good = tabulate(report, chosen, known)
     report.save()

@@ -20,6 +20,8 @@ CHOICES: dict[str, Blocks] = {
     },
     "classical, walks and centring": {"beta": "random_walk+centred", "u": "random_walk"},
     "classical, exact": {"beta": "conjugate", "u": "conjugate", "sigma": "conjugate"},
+    "classical, sds noncentred": {"Sigma": ["random_walk", "noncentred"]},
+    "classical, noncentred alone": {"Sigma": "noncentred"},
     "classical, iwls alone": {"beta": "iwls", "u": "iwls"},
     "classical, slices": {"beta": "slice", "Sigma": "slice"},
     "classical, parts": {"x": "random_walk", ("Intercept",): ["iwls", "slice"]},

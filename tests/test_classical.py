@@ -1,6 +1,7 @@
 """Classical Metropolis within Gibbs: every block's methods leave the posterior as it is."""
 
 import tempfile
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -58,12 +59,15 @@ FAST = [
     (GAUSSIAN, "classical, exact"),
     (LKJ, "classical, walks"),
     (DIAGONAL, "classical, parts"),
+    (LKJ, "classical, sds noncentred"),
     (CROSSED, "classical"),
 ]
 SLOW = [
     *((case, "classical") for case in one.CASES if case is not BERNOULLI),
     *((case, "classical, walks") for case in (one.POISSON, DIAGONAL, WISHART)),
     *((case, "classical, iwls alone") for case in (BERNOULLI, LKJ, STUDENT)),
+    *((case, "classical, sds noncentred") for case in (WISHART, LKJ)),
+    (DIAGONAL, "classical, noncentred alone"),
     *((case, "classical, slices") for case in (BERNOULLI, LKJ, GAMMA)),
     (GAUSSIAN, "classical, all walks, sigma"),
     (NEGATIVE_BINOMIAL, "classical, all walks, size"),
@@ -107,6 +111,7 @@ def test_joint_distribution_of_all_methods(case, sampler):
 
 THETA = "conditionals/classical_theta.py"
 EFFECTS = "conditionals/classical_effects.py"
+SCALES = "conditionals/classical_scales.py"
 SIGMA = "conditionals/classical_sigma.py"
 SWEEP = "conditionals/classical.py"
 
@@ -134,6 +139,30 @@ class Broken:
 
 
 BROKEN = [
+    Broken(
+        "an sd moves and its effects do not",
+        SCALES,
+        "u[g] *= factor",
+        "u[g] *= 1.0",
+        BERNOULLI,
+        "classical, sds noncentred",
+    ),
+    Broken(
+        "sds noncentred without their prior",
+        SCALES,
+        "return covariance.psi_logdensity(cov, psi, L)",
+        "return 0.0",
+        DIAGONAL,
+        "classical, noncentred alone",
+    ),
+    Broken(
+        "linear predictor of the sd before",
+        SCALES,
+        "copy(state.eta, row[NEW_ETA])",
+        "copy(row[NEW_ETA], state.eta)",
+        BERNOULLI,
+        "classical, sds noncentred",
+    ),
     Broken(
         "no Hastings ratio of coefficients",
         THETA,
@@ -200,10 +229,10 @@ BROKEN = [
         "classical, walks and centring",
     ),
     Broken(
-        "walk of psi without its prior",
+        "walk of psi with the cube of its prior",
         "conditionals/centring.py",
         "value = covariance.psi_logdensity(cov, psi, L)\n    lo, hi",
-        "value = 0.0\n    lo, hi",
+        "value = 3.0 * covariance.psi_logdensity(cov, psi, L)\n    lo, hi",
         BERNOULLI,
         "classical, walks",
         draws=6000,
@@ -211,13 +240,13 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize("broken", BROKEN[:2], ids=name)
+@pytest.mark.parametrize("broken", BROKEN[:1], ids=name)
 def test_broken_copies_are_caught(broken):
     assert broken.worst() > LARGEST_Z
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("broken", BROKEN[2:], ids=name)
+@pytest.mark.parametrize("broken", BROKEN[1:], ids=name)
 def test_all_broken_copies_are_caught(broken):
     assert broken.worst() > LARGEST_Z
 
@@ -293,6 +322,7 @@ def test_what_is_not_named_gets_what_serves_best():
         ("u[g]", "iwls"),
         ("beta given u[g]", "centred"),
         ("Sigma[g]", "conjugate"),
+        ("Sigma[g]", "noncentred"),
     ]
     assert steps("y ~ x + (x|g) + (1|h)", "gaussian") == [
         ("beta", "conjugate"),
@@ -301,7 +331,9 @@ def test_what_is_not_named_gets_what_serves_best():
         ("beta given u[g]", "centred"),
         ("beta given u[h]", "centred"),
         ("Sigma[g]", "near_conjugate"),
+        ("Sigma[g]", "noncentred"),
         ("Sigma[h]", "conjugate"),
+        ("Sigma[h]", "noncentred"),
         ("sigma", "conjugate"),
     ]
     assert steps("count ~ x", "negative_binomial") == [("beta", "iwls"), ("size", "slice")]
@@ -347,6 +379,13 @@ def test_what_cannot_be_is_said_in_words(blocks, kind, words):
     assert words in str(error.value)
 
 
+def test_correlations_need_another_step_than_that_of_sds_alone():
+    with pytest.raises(DataError, match="correlations would never move by 'noncentred'"):
+        steps("count ~ x + (x|g)", blocks={"Sigma": "noncentred"})
+    found = steps("count ~ x + (x||g)", blocks={"Sigma": "noncentred"})
+    assert found[-1] == ("Sigma[g]", "noncentred")
+
+
 def test_blocks_from_the_command_line():
     text = "beta=iwls+centred, x+trt[a,b]=random_walk, I(x+z)=slice,Sigma=conjugate"
     assert parsed(text) == {
@@ -383,3 +422,27 @@ def test_posterior_agrees_with_reference(name, blocks, draws):
 @pytest.mark.parametrize(("name", "blocks", "draws"), AGREEING[2:])
 def test_posterior_agrees_with_more_references(name, blocks, draws):
     test_posterior_agrees_with_reference(name, blocks, draws)
+
+
+def test_chains_start_where_weighted_least_squares_can_go_on(monkeypatch):
+    rng = np.random.default_rng(8)
+    n, x = 200, rng.normal(size=200)
+    g = np.arange(n) // 10
+    slope = rng.normal(size=20)[g]
+    f = {"x": x, "g": g, "y": (rng.random(n) < -np.expm1(-np.exp(0.3 + slope * x))).astype(int)}
+    model = bg.glmm("y ~ x + (x|g)", f, "bernoulli", link="cloglog", priors={"g": bg.HuangWand(2)})
+    away, start = [], ClassicalProgram.start
+
+    def watched(self, random_state, chain):
+        state = start(self, random_state, chain)
+        position = np.zeros(self.dim + self.effects)
+        away.append((self._state_at(position, random_state)["loglik"] - state["loglik"]).max())
+        return state
+
+    monkeypatch.setattr(ClassicalProgram, "start", watched)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", bg.ConvergenceWarning)  # of so few draws
+        model.sample(8, 8, 30, sampler="classical", seed=1, progress=False)
+    assert len(away) == 30
+    assert max(away) < 25.0  # nats that a row is less likely than at the fit; 1e8 are possible
+    assert max(away) > 2.0  # and they are dispersed

@@ -160,7 +160,13 @@ def test_what_is_printed_names_the_blocks_and_their_tuning():
     assert "blocks (acceptance): beta random_walk (0." in text
     assert "loops of 40 iterations in each chain" in text
     plain = model().sample(sampler="classical", draws=20, warmup=10, chains=1, progress=False)
-    assert plain.sampler_blocks().method.tolist() == ["iwls", "iwls", "centred", "near_conjugate"]
+    assert plain.sampler_blocks().method.tolist() == [
+        "iwls",
+        "iwls",
+        "centred",
+        "near_conjugate",
+        "noncentred",
+    ]
     assert plain.run.warmup == 10  # nothing to tune
     assert set(plain.tuning_history().phase) == {"Burn-in", "Sampling"}
 

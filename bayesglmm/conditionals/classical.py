@@ -11,7 +11,7 @@ from .. import covariance, families
 from .._jit import ENABLED, bare, entry, kernel, typeof, types
 from .._linalg import total_of
 from ..density import DATA_TYPE, dispersion, fill_eta, theta_logprior
-from . import centring, classical_effects, classical_sigma, classical_theta
+from . import centring, classical_effects, classical_scales, classical_sigma, classical_theta
 from .classical_state import (
     ACCEPTED,
     BETA,
@@ -24,6 +24,7 @@ from .classical_state import (
     METHOD,
     MOMENT,
     NEW,
+    NONCENTRED,
     PRODUCTS,
     PROPOSED,
     RUNNING,
@@ -140,7 +141,9 @@ def advance(rows, data, steps, tuning, centres, state, learn, theta_out, u_out, 
                 own = step[TRIANGLE]
                 triangle = tuning.triangle[own : own + size * size]
                 scale = tuning.scale[b]
-                if target == SIGMA:
+                if method == NONCENTRED:
+                    classical_scales.move(rows, data, members, steps.width, L, state, scratch)
+                elif target == SIGMA:
                     accepted = classical_sigma.move(
                         data, step, members, scale, triangle, steps.width, L, state
                     )

@@ -13,7 +13,8 @@ from .._jit import kernel
 from ..lanes import Work
 from . import centring
 
-WALK, IWLS, CONJUGATE, SLICE, NEAR, CENTRED = 0, 1, 2, 3, 4, 5  # Steps.step[:, METHOD]
+# Steps.step[:, METHOD]
+WALK, IWLS, CONJUGATE, SLICE, NEAR, CENTRED, NONCENTRED = 0, 1, 2, 3, 4, 5, 6
 BETA, EFFECTS, SIGMA, PHI = 0, 1, 2, 3  # Steps.step[:, TARGET]
 METHOD, TARGET, FIRST, LAST, WHICH, TRIANGLE, LEVEL, MOMENT = 0, 1, 2, 3, 4, 5, 6, 7
 NEW, RUNNING = 0, 1
