@@ -3,6 +3,7 @@
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
 
@@ -26,7 +27,6 @@ html_math_renderer = "mathml"
 # The docstrings say types and defaults in words.
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
-autodoc_class_signature = "separated"
 autosummary_generate = False
 numpydoc_show_class_members = False
 default_role = "py:obj"
@@ -39,3 +39,13 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
+
+
+def setup(app: Any) -> None:
+    """Leave out the arguments of classes that nobody makes by hand."""
+    app.connect("autodoc-process-signature", _signature)
+
+
+def _signature(app: Any, what: str, name: str, obj: Any, *rest: Any) -> tuple[str, str] | None:
+    made_by_hand = what != "class" or "priors" in obj.__module__
+    return None if made_by_hand else ("", "")
