@@ -39,6 +39,14 @@ GAUSSIAN = Case(
     sd=(0.6,),
     sigma=(6.0, 5.0),
 )
+# Where an sd underflows, plain Python refuses the logarithm that a determinant would need.
+GAUSSIAN_DIAGONAL = replace(
+    GAUSSIAN,
+    name="gaussian, diagonal",
+    formula="y ~ x + offset(w) + (x||g)",
+    sd=(0.6, 0.4),
+    groups=3,
+)
 LKJ = Case(
     "poisson, LKJ",
     "y ~ x + offset(w) + (x|g)",
@@ -119,7 +127,9 @@ class Broken:
 
 
 TRANSPORT, CENTRING = "conditionals/transport.py", "conditionals/centring.py"
-PASSES = "conditionals/passes.py"
+COLLAPSED, COLLAPSED_DENSITY = "conditionals/collapsed.py", "conditionals/collapsed_density.py"
+COORDINATES = "coordinates.py"
+PASSES, RENEWAL = "conditionals/passes.py", "conditionals/renewal.py"
 ALONE = "gibbs, transport alone"
 
 HASTINGS = Broken(
@@ -180,7 +190,7 @@ CATALOGUE = [
     ),
     Broken(
         "no Hastings term (effects)",
-        PASSES,
+        RENEWAL,
         "out[g] = loglik[g] - larger - log(total)",
         "out[g] = loglik[g]",
         GAUSSIAN,
@@ -206,8 +216,8 @@ CATALOGUE = [
     Broken(
         "stale linear predictor",
         PASSES,
-        "z, beta = state.z, state.theta[side, :p]",
-        "z, beta = state.z, state.theta[1 - side, :p]",
+        "fixed_part(obs, c, state.theta[side, :p], work.row[FIXED], 0)",
+        "fixed_part(obs, c, state.theta[1 - side, :p], work.row[FIXED], 0)",
         BERNOULLI,
         ALONE,
     ),
@@ -300,5 +310,63 @@ CATALOGUE = [
         "- LOG_TWO",
         NEGATIVE_BINOMIAL,
         ALONE,
+    ),
+    Broken(
+        "no Hastings term (collapsed)",
+        COLLAPSED,
+        "ratio = power * (math.log1p(new_square / DF) - math.log1p(old_square / DF))",
+        "ratio = 0.0 * power",
+        GAUSSIAN_DIAGONAL,
+        "collapsed, one block",
+    ),
+    Broken(
+        "no determinant of the effects integrated out",
+        COLLAPSED_DENSITY,
+        "value -= _levels(sums, side, work)",
+        "value -= 0.0 * _levels(sums, side, work)",
+        GAUSSIAN_DIAGONAL,
+        "collapsed, one block",
+    ),
+    Broken(
+        "no determinant of the coefficients integrated out",
+        COLLAPSED_DENSITY,
+        "value -= math.log(side.P[k, k])",
+        "value -= 0.0 * math.log(side.P[k, k])",
+        GAUSSIAN_DIAGONAL,
+        "collapsed, one block",
+    ),
+    Broken(
+        "effects drawn as if sigma were 1",
+        "conditionals/collapsed_draws.py",
+        "add(out, sums.border[i, k, first : first + size], weights[i] / sigma)",
+        "add(out, sums.border[i, k, first : first + size], weights[i])",
+        GAUSSIAN_DIAGONAL,
+        "collapsed, one block",
+    ),
+    Broken(
+        "no Jacobian (standardized effects)",
+        COORDINATES,
+        "logs -= log(C[g])",
+        "logs -= 0.0 * log(C[g])",
+        BERNOULLI,
+        "nuts",
+        draws=6000,
+    ),
+    Broken(
+        "no Jacobian (several standardized effects)",
+        COORDINATES,
+        "total -= log(x[g])",
+        "total -= 0.0 * log(x[g])",
+        LKJ,
+        "hmc",
+        draws=6000,
+    ),
+    Broken(
+        "standardized effects not scaled back",
+        COORDINATES,
+        "v[g] = l * c[g] / h + x[g] / C[g]",
+        "v[g] = l * c[g] / h + x[g]",
+        BERNOULLI,
+        "nuts",
     ),
 ]

@@ -128,14 +128,14 @@ class Broken:
     sampler: str
     draws: int = 1000
 
-    def worst(self) -> float:
+    def deviations(self) -> dict[str, float]:
+        """z of the test functions in a plain-Python copy of the package with the change."""
         with tempfile.TemporaryDirectory() as folder:
             load = plain_copy(Path(folder), (self.file, self.old, self.new))
             try:
-                z, _ = deviations(self.case, self.sampler, load=load, draws=self.draws)
-            except (ArithmeticError, ValueError):
-                return np.inf
-        return max(map(abs, z.values()))
+                return deviations(self.case, self.sampler, load=load, draws=self.draws)[0]
+            except (ArithmeticError, ValueError) as reason:
+                return {f"ran away ({reason})": np.inf}
 
 
 BROKEN = [
@@ -148,10 +148,10 @@ BROKEN = [
         "classical, sds noncentred",
     ),
     Broken(
-        "sds noncentred without their prior",
+        "sds noncentred with the cube of their prior",
         SCALES,
         "return covariance.psi_logdensity(cov, psi, L)",
-        "return 0.0",
+        "return 3.0 * covariance.psi_logdensity(cov, psi, L)",
         DIAGONAL,
         "classical, noncentred alone",
     ),
@@ -242,13 +242,13 @@ BROKEN = [
 
 @pytest.mark.parametrize("broken", BROKEN[:1], ids=name)
 def test_broken_copies_are_caught(broken):
-    assert broken.worst() > LARGEST_Z
+    assert max(map(abs, broken.deviations().values())) > LARGEST_Z
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("broken", BROKEN[1:], ids=name)
 def test_all_broken_copies_are_caught(broken):
-    assert broken.worst() > LARGEST_Z
+    assert max(map(abs, broken.deviations().values())) > LARGEST_Z
 
 
 def frame() -> pd.DataFrame:
