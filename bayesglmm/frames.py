@@ -52,7 +52,8 @@ def read_csv(
     path : str or path
         A regular file; nothing is fetched from an address.
     na : sequence of str, optional
-        Cells that mean missing, in every column, in place of the rules above.
+        Cells that mean missing, in every column. By default the empty cell does, and in columns of
+        numbers ``NA`` and ``NaN``.
     factors : sequence of str, optional
         Columns to read as factors though they hold numbers; levels sort as numbers.
 

@@ -30,7 +30,6 @@ autodoc_member_order = "bysource"
 autosummary_generate = False
 numpydoc_show_class_members = False
 default_role = "py:obj"
-add_module_names = False
 toc_object_entries_show_parents = "hide"
 
 html_theme = "furo"

@@ -176,7 +176,7 @@ def load_dataset(name: str) -> "pd.DataFrame":
     Parameters
     ----------
     name : str
-        One of `names`.
+        One of those that ``bayesglmm datasets`` and `datasets.list_datasets` list.
 
     Returns
     -------

@@ -9,7 +9,7 @@ from latex2mathml.converter import convert
 # What the converter leaves to be wished: the sign of a distribution is not a keyboard's tilde, and
 # a logarithm stands apart from what it is of.
 BETTER = {
-    "<mo>&#x0007E;</mo>": "<mo>&#x0223C;</mo>",
+    "<mi>&#x0007E;</mi>": "<mo>&#x0223C;</mo>",
     "<mi>log</mi>": '<mi>log</mi><mspace width="0.17em"/>',
 }
 

@@ -1,13 +1,16 @@
 """Sphinx: runs every page as it is read, and puts what its blocks print and plot below them."""
 
+import re
 import shutil
 import tempfile
+import textwrap
 from pathlib import Path
 from typing import Any
 
 import pages
 
 FIGURES = "_figures"  # below the sources, where Sphinx looks for pictures
+WIDTH = 104  # columns of printed text that a page shows without scrolling
 
 
 def setup(app: Any) -> dict[str, Any]:
@@ -39,8 +42,17 @@ def _read(app: Any, name: str, source: list[str]) -> None:
 def _shown(output: pages.Output, name: str) -> str:
     lines = []
     if output.text.strip():
-        lines += ["", "````{code-block} text", ":class: output", "", output.text.rstrip(), "````"]
+        text = "\n".join(map(_broken, output.text.rstrip().splitlines()))
+        lines += ["", "````{code-block} text", ":class: output", "", text, "````"]
     for picture in output.pictures:
         words = Path(picture).stem.replace("_", " ")
         lines += ["", f"![{words}](/{FIGURES}/{name}/{picture})"]
     return "\n".join([*lines, ""])
+
+
+def _broken(line: str) -> str:
+    """Break a long line of words; the line of a table, which has gaps, stays as it is."""
+    indent = re.match(r" *", line)[0]
+    if len(line) <= WIDTH or "  " in line.strip():
+        return line
+    return textwrap.fill(line, WIDTH, subsequent_indent=f"{indent}  ", break_long_words=False)
