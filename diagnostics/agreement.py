@@ -222,6 +222,14 @@ def compare(known: Known, cell: str, sampler: str) -> Comparison | None:
     return Comparison(cell, sampler, mark, worst(own, base), words, first)
 
 
+def wanting(known: Known, cell: str, sampler: str) -> list[str]:
+    """Samplers that a comparison wants a second stage of, which is not there yet."""
+    one = compare(known, cell, sampler)
+    if one is None or one.mark != PENDING:
+        return []
+    return [side for side in (AGAINST, sampler) if (cell, side, 2) not in known]
+
+
 def _judge(own: Result, base: Result) -> tuple[str, tuple[str, ...]]:
     """Judge one stage; the words say what is red, or which parameter is how short."""
     pairs = [(name, m, base.moments[name]) for name, m in own.moments.items()]
@@ -356,12 +364,8 @@ def main() -> int:
                 add(cell, sampler)
     for cell in () if arguments.table else order:
         for sampler in wanted:
-            one = compare(known, cell.name, sampler)
-            if one is None or one.mark != PENDING:
-                continue
-            for side in (AGAINST, sampler):
-                if (cell.name, side, 2) not in known:
-                    add(cell, side, known[cell.name, side, 1])
+            for side in wanting(known, cell.name, sampler):
+                add(cell, side, known[cell.name, side, 1])
     report = Report("agreement", not arguments.no_save)
     good = tabulate(report, chosen, known)
     report.save()

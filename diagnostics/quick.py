@@ -3,6 +3,7 @@
 - gradients of the log density against central differences, every family and kind of prior;
 - fits of four data sets by every method against those of other software;
 - two posteriors by `gibbs` and `nuts` against long runs of other software;
+- every sampler against `nuts` on a few small simulated models;
 - acceptance of the transported sampler at 200 and at 1,000 groups;
 - the design of 100,000 rows, within the bounds that hold for 1,000,000.
 
@@ -18,13 +19,19 @@ from references import REFERENCES, disagreements
 
 from bayesglmm.design import build
 
-from . import acceptance, design_scale, gradients
+from . import acceptance, agreement, design_scale, gradients
+from .agreement_cells import cells
 from .report import Report
 
 FITS = ("clinics__ri__", "epil__ri__", "salamander__", "sleepstudy__slope__")
 POSTERIORS = ("epil", "seeds_stanified")
 DRAWS = {"gibbs": 10_000, "nuts": 3_000}  # of each of 4 chains
 SEED = 7
+AGREEING = {
+    "bernoulli logit, 1|g": ("gibbs", "classical", "hmc"),
+    "poisson log, x|g inverse-Wishart": ("gibbs", "classical"),
+    "gaussian identity, crossed": ("gibbs", "collapsed"),
+}
 FEW, MANY = 200, 1_000  # groups
 MAX_FALL = 0.85  # least ratio of acceptances
 DESIGN_SHARE = 10  # of the rows of `design_scale`
@@ -59,6 +66,25 @@ def check_posteriors(report: Report) -> bool:
             found[sampler] = reference.ours(post)
             good &= _agree(report, f"{reference.name}, {sampler}", found[sampler], known)
         good &= _agree(report, f"{reference.name}, gibbs and nuts", found["gibbs"], found["nuts"])
+    return good
+
+
+def check_samplers(report: Report) -> bool:
+    """Samplers against each other."""
+    known: agreement.Known = {}
+    good = True
+    for cell in (cell for cell in cells() if cell.name in AGREEING):
+        for sampler in (agreement.AGAINST, *AGREEING[cell.name]):
+            agreement.put(known, agreement.run(cell, sampler))
+        for sampler in AGREEING[cell.name]:
+            for side in agreement.wanting(known, cell.name, sampler):
+                first = known[cell.name, side, 1]
+                agreement.put(known, agreement.run(cell, side, first))
+            one = agreement.compare(known, cell.name, sampler)
+            report(f"{cell.name}, {sampler}: |z| at most {one.z:.2f}{one.mark}")
+            good &= one.mark in (agreement.AGREES, agreement.CHANCE)
+            for line in one.words:
+                report(f"    {line}")
     return good
 
 
@@ -97,6 +123,7 @@ CHECKS: tuple[Callable[[Report], bool], ...] = (
     check_gradients,
     check_fits,
     check_posteriors,
+    check_samplers,
     check_acceptance,
 )
 
