@@ -53,6 +53,7 @@ _HOME = {
     "load": "io",
     "load_dataset": "datasets",
     "read_csv": "frames",
+    "verify": "verification",
     "Flat": "priors",
     "Normal": "priors",
     "StudentT": "priors",

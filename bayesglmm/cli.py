@@ -1,12 +1,13 @@
 """The command line: ``bayesglmm sample``, ``fit``, ``compare``, ``report`` and others."""
 
 import argparse
+import json
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from . import __version__, cli_diagnose, cli_fit, cli_report, cli_sample
+from . import __version__, cli_diagnose, cli_fit, cli_predict, cli_report, cli_sample, cli_verify
 from .cli_arguments import BAD_INPUT, GOOD, INTERRUPTED, NOT_CONVERGED
 
 __all__ = ["BAD_INPUT", "GOOD", "INTERRUPTED", "NOT_CONVERGED", "main"]
@@ -19,8 +20,10 @@ examples:
   bayesglmm fit sleepstudy "Reaction ~ Days + (Days | Subject)" --method reml
   bayesglmm compare epilepsy "seizures ~ treat + (1 | id)" --family poisson --methods laplace,aghq
   bayesglmm report herds.nc
+  bayesglmm predict herds.nc new.csv --new-levels sample
   bayesglmm diagnose herds.nc
   bayesglmm datasets
+  bayesglmm verify
 
 exit codes: 0 good, 1 not converged, 2 bad input, 3 interrupted
 """
@@ -31,6 +34,25 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(BAD_INPUT, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+class _Completion(argparse.Action):
+    """Prints the completion script of a shell, and ends."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Print it."""
+        import shtab
+
+        if values not in shtab.SUPPORTED_SHELLS:
+            parser.error(f"{option_string} is for {', '.join(shtab.SUPPORTED_SHELLS)}")
+        print(shtab.complete(parser, values))
+        parser.exit()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,6 +88,12 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=form,
     )
     parser.add_argument("--version", action="version", version=f"bayesglmm {__version__}")
+    parser.add_argument(
+        "--print-completion",
+        action=_Completion,
+        metavar="SHELL",
+        help="print what makes bash, zsh, tcsh or fish complete commands and options",
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
     sample = commands.add_parser(
         "sample",
@@ -107,15 +135,35 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=form,
     )
     cli_diagnose.add(diagnose)
+    predict = commands.add_parser(
+        "predict",
+        help="predictions of a saved posterior, for its data or new rows",
+        description="Predict by a saved posterior: means with limits, a row for each row of data.",
+        epilog=cli_predict.EXAMPLES,
+        formatter_class=form,
+    )
+    cli_predict.add(predict)
     datasets = commands.add_parser("datasets", help="list the data sets that are shipped")
+    datasets.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
     datasets.set_defaults(run=_datasets)
+    verify = commands.add_parser(
+        "verify",
+        help="check this installed copy against published results",
+        description="Check this installed copy against closed forms, other libraries, published "
+        "fits and a long run of Stan. Takes some seconds; longer the first time.",
+    )
+    cli_verify.add(verify)
     return parser
 
 
 def _datasets(arguments: argparse.Namespace) -> int:
     from . import datasets
 
-    for name, description in datasets.describe():
+    described = datasets.describe()
+    if arguments.json:
+        print(json.dumps(dict(described)))
+        return GOOD
+    for name, description in described:
         print(f"{name:12}  {description}")
     return GOOD
 

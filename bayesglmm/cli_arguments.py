@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .model import Model
     from .posterior import Posterior
 
+PARQUET = (".parquet", ".pq")
 GOOD, NOT_CONVERGED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 3
 
 
@@ -35,7 +36,9 @@ class Clock:
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Add the data, the formula and what belongs to the model."""
     group = parser.add_argument_group("model")
-    group.add_argument("data", metavar="DATA", help="a CSV file, or the name of a shipped data set")
+    group.add_argument(
+        "data", metavar="DATA", help="a CSV or Parquet file, or the name of a shipped data set"
+    )
     group.add_argument("formula", metavar="FORMULA", help='such as "y ~ x + (1 | g)"')
     group.add_argument(
         "--family",
@@ -210,14 +213,35 @@ def model(arguments: argparse.Namespace, clock: Clock) -> "Model":
     return made
 
 
+def table(name: str, factors: list[str], na: list[str] | None) -> Any:
+    """Return the columns of a CSV or Parquet file.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read, or what only CSV files need is asked of a Parquet file.
+    """
+    from . import frames, parquet
+    from .errors import DataError
+
+    if Path(name).suffix.lower() not in PARQUET:
+        return frames.read_columns(name, factors=factors, na=na)
+    if factors or na:
+        raise DataError(
+            f"--factor and --na are for CSV files, and {name!r} is a Parquet file, whose columns "
+            "say what they are; write factor(column) in the formula"
+        )
+    return parquet.read_columns(name)
+
+
 def _data(arguments: argparse.Namespace) -> Any:
-    """Return the columns of a CSV file, or else of the shipped data set of that name."""
-    from . import datasets, frames
+    """Return the columns of a file, or else of the shipped data set of that name."""
+    from . import datasets
     from .errors import DataError
 
     name = arguments.data
     if name not in datasets.names() or Path(name).is_file():
-        return frames.read_columns(name, factors=arguments.factor, na=arguments.na)
+        return table(name, arguments.factor, arguments.na)
     if arguments.factor or arguments.na:
         raise DataError(
             f"--factor and --na are for CSV files, and {name!r} is a shipped data set; "

@@ -4,7 +4,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
-from . import cli_report
+from . import cli_report, exports
 from .cli_arguments import (
     GOOD,
     INTERRUPTED,
@@ -30,15 +30,18 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_sampler(parser)
     add_output(parser)
     parser.add_argument("--save", metavar="FILE", help="save the posterior to a netCDF file")
+    parser.add_argument("--table", metavar="FILE", help="save the summary as .csv, .md or .tex")
     parser.add_argument("--report", metavar="FILE", help="write a report, one HTML file")
     parser.add_argument(
-        "--force", action="store_true", help="let --save and --report replace a file"
+        "--force", action="store_true", help="let --save, --table and --report replace a file"
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
-    free(arguments.save, force=arguments.force)
+    free(arguments.save, arguments.table, force=arguments.force)
+    if arguments.table:
+        exports.check(arguments.table)
     cli_report.check(arguments.report, force=arguments.force)
     clock = Clock()
     made = model(arguments, clock)
@@ -50,6 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
     print_timing(arguments, clock, post.run.seconds)
     if arguments.save:
         post.save(arguments.save, force=arguments.force)
+    if arguments.table:
+        exports.save(arguments.table, post.table().records())
     if arguments.report:
         post.report(arguments.report, force=arguments.force)
     if post.run.interrupted:

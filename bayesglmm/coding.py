@@ -113,8 +113,8 @@ class Coder:
 
     @cached_property
     def ones(self) -> np.ndarray:
-        """A one for each row; of many rows every array counts, so all that are ones are this."""
-        return np.ones(self.size)
+        """A one for each row, to be read only: it is one number, for of many rows arrays count."""
+        return np.broadcast_to(np.float64(1.0), self.size)
 
     def numbers(self, node: Expression) -> np.ndarray:
         """Value of an arithmetic expression in every row, finite or refused."""
@@ -215,7 +215,9 @@ class Coder:
         return self._factors[text]
 
     def is_categorical(self, node: Expression) -> bool:
-        """Whether a factor is categorical."""
+        """Whether a factor is categorical; in new data, whether it was one."""
+        if not self.fitting:
+            return str(node) in self.frozen.levels
         if isinstance(node, Name):
             return not self.table.column(node.name).is_numeric
         return isinstance(node, Call) and node.function in CATEGORICAL
