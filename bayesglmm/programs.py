@@ -21,8 +21,8 @@ from .priors import Flat, Normal
 if TYPE_CHECKING:
     from .model import Model
 
-FEW_GROUPS = 40  # up to here the centred moves end every sweep
-EASY_EVERY = 3  # else, with one effect a group, every third
+FEW_GROUPS = 12  # up to here the centred moves end every sweep
+EVERY = {1: 3, 2: 2}  # else, by the number of effects a group, every so many; of three, each
 DISPERSION = 2.0  # chains start this many posterior sds away, in each direction
 ATTEMPTS = 100  # starts tried, each nearer the centre than the last
 AS_PLANNED, BY_NEWTON = 0, 1  # state["map"]
@@ -57,7 +57,7 @@ class GibbsProgram(Bound):
         self.edges = adaptation.blocks(self.dim - self.p, self.p)
         vague = np.sqrt(np.diag(covariance))[self.p : self.p + self.m].max(initial=0.0)
         self.walks, self.walk_every = adaptation.walks(self.m, float(vague))
-        self.every = 1 if self.q > 1 or self.J <= FEW_GROUPS else EASY_EVERY
+        self.every = 1 if self.J <= FEW_GROUPS else EVERY.get(self.q, 1)
         self.centre = _centring(model, covariance)
         self.threads = 1
         self.newton = self.guess = guess.newton(map)
@@ -181,7 +181,7 @@ class GibbsProgram(Bound):
 
     def _free(self, state: dict[str, np.ndarray]) -> None:
         """Change what may keep a chain in a tail: a map that does not hold there, rare walks."""
-        if self.guess is not self.newton and state["map"][0] == AS_PLANNED:
+        if self.guess.factors.size > 0 and state["map"][0] == AS_PLANNED:
             state["map"][0] = BY_NEWTON
             state["flag"][transport.STATUS] = transport.MAPPED
         state["proposal_block"][len(self.edges) :, transport.EVERY] = 1

@@ -2,29 +2,36 @@
 
 Smallest bulk ESS over beta, sd, cor, dispersion and u (all effects, or 40 of more than 120), over
 draws and over CPU seconds of sampling on one core; largest R-hat of the same; acceptance of theta
-(all its blocks) and of the effects; longest run of rejections. Chains of a default run.
+(all its blocks) and of the effects; longest run of rejections; the verdict; what warm-up had to
+change, in words. Chains of a default run. Of abortion, whose sd is large, the posterior is compared
+with maximum likelihood by quadrature with more and more nodes.
 
-Run as ``python -m diagnostics.hard_cases``; some ten minutes.
+Run as ``python -m diagnostics.hard_cases``; two minutes. Ends with code 1 if a verdict is bad.
 """
 
+import json
 import sys
 from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
-from references import csv
+from references import DATA, csv
 
 import bayesglmm as bg
-from bayesglmm.diagnostics.ess import ess_bulk
+from bayesglmm.diagnostics.ess import ess_bulk, ess_mean
 from bayesglmm.diagnostics.rhat import rhat
 from bayesglmm.model import Model
 from bayesglmm.posterior import Posterior
+from bayesglmm.programs import GibbsProgram
+from bayesglmm.sampling_history import changes
 
 from .report import Report, parser
 from .runs import ALL_EFFECTS, SOME_EFFECTS, centre_of, gibbs, run
 
 CHAINS, WARMUP, DRAWS = 4, 1000, 2000
 SEED = 40
+NODES = (7, 25, 50, 100, 200)
+LME4 = ("AGQ100", "AGQ25_tight", "Laplace_tight")  # tests/data/mle
 WIDE = {"Intercept": bg.Normal(0, 10), "b": bg.Normal(0, 10), "sd": bg.HalfStudentT(3, 2.5)}
 FEW = {
     "5 groups": ("poisson_5_groups", "y ~ x1 + (1|g)", "poisson"),
@@ -43,6 +50,31 @@ def depression() -> Model:
     """340 binary triples with an sd near 0."""
     frame = bg.load_dataset("depression")
     return bg.glmm("outcome ~ diagnose + treat*time + (1|case)", frame, "bernoulli", priors=WIDE)
+
+
+def abortion_by_quadrature(report: Report, draws: int) -> None:
+    """The sd of abortion: maximum likelihood by the number of nodes, and the posterior's."""
+    model = abortion()
+    _, mode, _ = centre_of(model)
+    result = run(gibbs(model, mode), chain_count=CHAINS, warmup=WARMUP, draws=draws, seed=SEED)
+    sd = model.to_user(result.draws.theta, None)["sd"][..., 0]
+    rows = []
+    for nodes in NODES:
+        fit = model.fit("aghq", nodes=nodes)
+        found = dict(zip(fit.names, fit.estimate, strict=True))["sd(Intercept|case)"]
+        rows.append((str(nodes), f"{found:.3f}", f"{fit.loglik:.3f}"))
+    for name in LME4:
+        known = json.loads((DATA / f"mle/abortion__ri__lme4_{name}.json").read_text())
+        label = f"lme4 {known['package_version']}, {name.removesuffix('_tight')}"
+        rows.append((label, f"{known['varcorr'][0]['sdcor']:.3f}", f"{known['logLik']:.3f}"))
+    report("\nThe sd of abortion by maximum likelihood")
+    report.table(("nodes", "sd", "logLik"), rows)
+    center = float(np.exp(mode.theta[model.problem.data.obs.X.shape[0]]) / model.z_scale[0])
+    report(
+        f"posterior: mean {sd.mean():.3f}, sd {sd.std():.3f}, median {np.median(sd):.3f}; "
+        f"Monte Carlo error of the mean {sd.std() / np.sqrt(ess_mean(sd[..., None])[0]):.3f}; "
+        f"the sampler was centred at {center:.3f}"
+    )
 
 
 def few_groups(name: str) -> Model:
@@ -88,10 +120,14 @@ def simulate(
     return bg.glmm(f"y ~ {fixed} + ({slopes} | g)", frame, family, link=link, priors=WIDE)
 
 
+# Where all chains of the cases of bad starts begin: beta = 8 instead of about .3, sd .01 or 30.
+BAD_STARTS = (8.0, np.log(0.01)), (-8.0, np.log(30.0))
 CASES: dict[str, Callable[[], Model]] = {
     "abortion, sd 8.8": abortion,
     "depression, sd near 0": depression,
     **{name: lambda name=name: few_groups(name) for name in FEW},
+    "bad starts: Poisson, 100 of 10": lambda: simulate(100, 10, "poisson"),
+    "bad starts: Bernoulli, 2,000 of 5": lambda: simulate(2000, 5, "bernoulli"),
     "one group of 20,000 rows, 3,000 of 2": lambda: simulate(3000, 2, "bernoulli", huge=20_000),
     "p = 20": lambda: simulate(200, 10, "bernoulli", p=20),
     "p = 50": lambda: simulate(200, 10, "bernoulli", p=50),
@@ -116,23 +152,48 @@ def main() -> int:
     arguments = options.parse_args()
     report = Report("hard_cases", not arguments.no_save)
     report(f"{CHAINS} chains of {WARMUP} + {arguments.draws}; CPU seconds on one core\n")
-    rows = []
+    rows, changed, good = [], [], True
     for name, make in CASES.items():
         if arguments.only is None or arguments.only in name:
-            rows.append((name, *measure(make(), arguments.draws)))
-            print(*rows[-1], sep=" | ", file=sys.stderr)
+            for start in BAD_STARTS if name.startswith("bad starts") else (None,):
+                label = name if start is None else f"{name}, from {start[0]:.0f}"
+                found, said, ok = measure(make(), arguments.draws, start)
+                rows.append((label, *found))
+                good &= ok
+                changed += [f"{label}: {text}" for text in said]
+                print(*rows[-1], sep=" | ", file=sys.stderr)
     report.table(
-        ("case", "accept", "of u", "run", "R-hat", "ESS/draw", "of", "ESS/s", "us/draw", "fit s"),
+        ("case", "accept", "of u", "run", "R-hat", "ESS/draw", "of", "ESS/s", "us/draw", "fit s",
+         "verdict"),
         rows,
     )  # fmt: skip
+    report("\nWhat the runs say that warm-up changed")
+    for text in changed:
+        report(f"  {text}")
+    if arguments.only is None:
+        abortion_by_quadrature(report, arguments.draws)
     report.save()
-    return 0
+    return 0 if good else 1
 
 
-def measure(model: Model, draws: int) -> tuple[str, ...]:
-    """Sample a model, and describe how the chains moved."""
+def measure(
+    model: Model, draws: int, start: tuple[float, float] | None
+) -> tuple[tuple[str, ...], list[str], bool]:
+    """Sample a model: how the chains moved, what they say was changed, and if the verdict is good.
+
+    `start` are an intercept and a log sd, inside.
+    """
     _, mode, fit_seconds = centre_of(model)
-    result = run(gibbs(model, mode), chain_count=CHAINS, warmup=WARMUP, draws=draws, seed=SEED)
+    init = None
+    if start is not None:
+        p = model.problem.data.obs.X.shape[0]
+        init = mode.theta.copy()
+        init[0], init[p] = start
+
+    def make(warmup: int) -> GibbsProgram:
+        return GibbsProgram(model, mode.map, mode.covariance, warmup, init)
+
+    result = run(make, chain_count=CHAINS, warmup=WARMUP, draws=draws, seed=SEED)
     post = Posterior.from_draws(model, result.draws, sampler="gibbs", reason="")
     effects = post.effect_draws
     names = [*post.names, *post.effect_names]
@@ -143,7 +204,8 @@ def measure(model: Model, draws: int) -> tuple[str, ...]:
     values = np.concatenate([post.scalar_draws, effects], axis=-1)
     ess = np.nan_to_num(ess_bulk(values))
     stats, worst = result.draws.stats, int(ess.argmin())
-    return (
+    ok = post.verdict.ok
+    found = (
         f"{stats['accept'].mean():.2f}",
         f"{stats['accept_u'].mean():.2f}",
         f"{stats['stuck_run'].max():.0f}",
@@ -153,7 +215,9 @@ def measure(model: Model, draws: int) -> tuple[str, ...]:
         f"{ess[worst] / result.seconds['sampling']:,.0f}",
         f"{1e6 * result.seconds['sampling'] / result.count:.1f}",
         f"{fit_seconds:.2f}",
+        "good" if ok else "BAD",
     )
+    return found, changes(make(WARMUP), result.draws.standings), ok
 
 
 if __name__ == "__main__":

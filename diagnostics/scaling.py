@@ -2,8 +2,8 @@
 
 CPU seconds on one core, after warm-up, for 1,000 effective draws of the worst quantity: smallest
 bulk ESS over theta and 40 effects, evenly spaced (the minimum over all of them would fall with
-their number from noise alone; at 100,000 groups, whose effects are summed up and not kept, it is by
-batch means). The sampler is the one for one grouping factor, centred by quadrature. The exponent is
+their number from noise alone; only these are kept, or the draws would not fit in memory). The
+sampler is the one for one grouping factor, centred by quadrature. The exponent is
 the slope of log cost over log groups.
 
 Run as ``python -m diagnostics.scaling``; about ten minutes. Ends with code 1 if
@@ -12,15 +12,13 @@ acceptances are more than .1 apart or an exponent is above 1.1.
 
 import sys
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import bayesglmm as bg
 from bayesglmm import chains, sampling
-from bayesglmm.chains.summarized import Summarized
 from bayesglmm.diagnostics.ess import ess_bulk
-from bayesglmm.effects_summary import EffectsSummary
 from bayesglmm.fits.mode import find
 from bayesglmm.model import Model
 
@@ -30,7 +28,7 @@ from .runs import COMPILE_WARMUP, SOME_EFFECTS, Timed, gibbs
 GROUPS, ROWS = (100, 1_000, 10_000, 100_000), 10
 DRAWS = dict(zip(GROUPS, (8_000, 3_000, 1_000, 500), strict=True))
 CHAINS, WARMUP, SEED = 2, 500, 50
-KEPT_GROUPS = 10_000  # beyond, effects are summed up
+SCRATCH_BYTES = 2**20  # of draws of all effects at a time
 BETA = {"bernoulli": (-0.5, 1.0), "poisson": (0.5, 0.3)}
 SD, COR = {"bernoulli": (1.0, 0.7), "poisson": (0.5, 0.3)}, 0.3
 PRIORS = {"Intercept": bg.Normal(0, 10), "b": bg.Normal(0, 10), "sd": bg.HalfStudentT(3, 2.5)}
@@ -74,7 +72,6 @@ def simulate(family: str, q: int, groups: int) -> Model:
 def measure(family: str, q: int, groups: int) -> Figures:
     """Fit and sample."""
     model = simulate(family, q, groups)
-    summed = groups > KEPT_GROUPS
     problem = model.problem
     begun = time.thread_time()
     centre = sampling.centre(model, find(problem.rows, problem.data, True, problem.start))
@@ -82,14 +79,9 @@ def measure(family: str, q: int, groups: int) -> Figures:
     make, draws = gibbs(model, centre), DRAWS[groups]
     options = {"seed": SEED, "jobs": 1, "progress": False}
     chains.run(make(COMPILE_WARMUP), chains=1, warmup=COMPILE_WARMUP, draws=1, **options)
-    program = Summarized(make(WARMUP), WARMUP, 1) if summed else make(WARMUP)
-    timed = Timed(program, WARMUP)
-    result = chains.run(timed, chains=CHAINS, warmup=WARMUP, draws=draws, **options)
-    if summed:
-        ess = EffectsSummary.of(model, result.states).ess_bulk
-        ess = ess[some(ess.size)]
-    else:
-        ess = ess_bulk(result.u[..., some(result.u.shape[2])])
+    timed = Timed(make(WARMUP), WARMUP)
+    result = chains.run(SomeEffects(timed), chains=CHAINS, warmup=WARMUP, draws=draws, **options)
+    ess = ess_bulk(result.u)
     count = CHAINS * draws
     return Figures(
         float(result.stats["accept"].mean()),
@@ -101,9 +93,35 @@ def measure(family: str, q: int, groups: int) -> Figures:
     )
 
 
-def some(effects: int) -> np.ndarray:
-    """Places of some effects, evenly spaced."""
-    return np.linspace(0, effects - 1, min(effects, SOME_EFFECTS)).astype(int)
+class SomeEffects:
+    """A program that keeps some of its effects only, evenly spaced."""
+
+    def __init__(self, program: Timed) -> None:
+        self.program = program
+        self.places = np.linspace(0, program.effects - 1, SOME_EFFECTS).astype(int)
+        self.effects = self.places.size
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.program, name)
+
+    def advance(
+        self,
+        state: Any,
+        n: int,
+        theta: np.ndarray,
+        u: np.ndarray,
+        stats: np.ndarray,
+        iteration: int,
+    ) -> None:
+        """Run n iterations, a few at a time."""
+        step = max(1, SCRATCH_BYTES // (8 * self.program.effects))
+        for first in range(0, n, step):
+            rows = slice(first, min(n, first + step))
+            count = rows.stop - first
+            all_u = np.empty((count, self.program.effects))
+            at = iteration + first
+            self.program.advance(state, count, theta[rows], all_u, stats[rows], at)
+            u[rows] = all_u[:, self.places]
 
 
 def main() -> int:

@@ -31,7 +31,7 @@ def program_of(model: bg.Model, warmup: int = 100) -> GibbsProgram:
 @pytest.fixture(scope="module")
 def linear() -> GibbsProgram:
     program = program_of(simulate(300, 3))
-    assert program.guess is not program.newton
+    assert program.guess.factors.size > 0
     return program
 
 
