@@ -129,8 +129,11 @@ def plain(name: str, values: np.ndarray) -> Column:
 
 def _factorized(values: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, list[Any]]:
     """A code for each value, -1 where it is not present, and the values the codes stand for."""
-    place: dict[Any, int] = {}
     codes = np.full(len(values), -1, dtype=np.int64)
+    if values.dtype.kind in "biuf":
+        kept, codes[present] = np.unique(values[present], return_inverse=True)
+        return codes, kept.tolist()
+    place: dict[Any, int] = {}
     codes[present] = [place.setdefault(v, len(place)) for v in values[present].tolist()]
     return codes, list(place)
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from .chains import State
     from .model import Model
 
-
 PART = 2**16  # effects that are summed up at a time
 
 
@@ -59,11 +58,12 @@ class EffectsSummary:
         size = states[0][f"{sketch.PREFIX}mean"].size
         share = np.array([state[f"{sketch.PREFIX}count"][sketch.COUNT] for state in states])
         known = min(share) >= sketch.MARKERS
-        mean, sd, mcse, r_hat, ess = np.empty((5, size))
+        mean, sd = np.empty((2, size))
+        mcse, r_hat, ess = np.empty((3, size), dtype=np.float32)  # four digits of them are known
         finite, moved = np.empty((2, size), dtype=bool)
         # As precise as the markers: nine of each effect are more than all the rest.
         heights = np.full((sketch.MARKERS, size), np.nan, dtype=np.float32)
-        # In parts: of a million effects every array counts.
+        # In parts, and each put in order in its place: of a million effects every array counts.
         for first in range(0, size, PART):
             part = slice(first, min(size, first + PART))
             moments: Moments = merge([_sums(state, part) for state in states])
@@ -76,25 +76,11 @@ class EffectsSummary:
                     for state, weight in zip(states, share / share.sum(), strict=True)
                 )
 
-        def scaled(x: np.ndarray) -> np.ndarray:
-            return _in_order(effects_to_user(model, x)).astype(x.dtype)
-
-        def placed(x: np.ndarray) -> np.ndarray:
-            return _in_order(effects_to_user(model, x, scaled=False)).astype(x.dtype)
-
-        for own in heights:
-            own[:] = scaled(own)
-        return cls(
-            int(share.sum()),
-            scaled(mean),
-            scaled(sd),
-            scaled(mcse),
-            heights,
-            placed(finite),
-            placed(moved),
-            placed(r_hat),
-            placed(ess),
-        )
+        for own in (mean, sd, mcse, *heights):
+            own[:] = _in_order(effects_to_user(model, own))
+        for own in (finite, moved, r_hat, ess):
+            own[:] = _in_order(effects_to_user(model, own, scaled=False))
+        return cls(int(share.sum()), mean, sd, mcse, heights, finite, moved, r_hat, ess)
 
     @property
     def measured(self) -> Measured:

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import memory
+from . import footprint, memory
 from .errors import DataError
 from .memory import gibibytes
 
@@ -15,16 +15,6 @@ if TYPE_CHECKING:
 KEEP = ("all", "summary", "stream")
 MOST = 0.6  # of the available memory: the chains' states and the tables need some too
 LARGE = 2**30  # bytes above which the estimate is printed
-COPIES = 2  # of the draws: as the sampler makes them, and on the user's scale
-# Numbers that a chain's state holds for each effect and for each row, and those for each effect
-# that a thread needs while it moves a chain (the trees of NUTS, seven doublings deep).
-STATES = {
-    "gibbs": (11, 1, 4),
-    "classical": (1, 2, 4),
-    "collapsed": (0, 0, 8),
-    "nuts": (6, 0, 64),
-    "hmc": (6, 0, 16),
-}
 
 
 def check(
@@ -71,24 +61,13 @@ def check(
             "keep='stream' takes stream=\"effects.nc\", the file that the draws of effects go to; "
             "no other keep= has one"
         )
-    from .chains.sketch import BYTES
     from .chains.threads import threads
 
-    effects = sum(
-        len(model.design.factors[term.factor].levels) * len(term.names)
-        for term in model.design.terms
-    )
-    others = len(model.names.fixed) + len(model.names.sd) + len(model.names.cor) + 8
-    small = 8 * chains * (draws * COPIES + had) * others
-    each, row, thread = STATES[sampler]
-    small += 8 * effects * (chains * each + threads(jobs, chains) * thread)
-    small += 8 * chains * row * len(model.design.rows)
+    counts = {"chains": chains, "draws": draws, "threads": threads(jobs, chains), "had": had}
+    sizes = {each: footprint.size(model, sampler, each, **counts) for each in KEEP}
+    effects = footprint.count(model)
+    others = len(model.names.fixed) + len(model.names.sd) + len(model.names.cor)
     on_disk = 8 * chains * (draws + had) * effects
-    sizes = {
-        "all": small + COPIES * 8 * chains * draws * effects + 8 * chains * had * effects,
-        "summary": small + 2 * BYTES * chains * effects,
-        "stream": small,
-    }
     size, free = sizes[keep], memory.available()
     words = (
         f"{chains} chains of {draws} draws of {effects} effects and {others} other numbers take "

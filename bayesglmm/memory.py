@@ -1,4 +1,4 @@
-"""How much memory there is."""
+"""How much memory there is, and giving it back."""
 
 from pathlib import Path
 
@@ -39,6 +39,17 @@ def _number(path: Path) -> int | None:
         return int(path.read_text(encoding="ascii"))
     except (OSError, ValueError):
         return None  # there is no such file, or it says "max"
+
+
+def give_back() -> None:
+    """Return what has been freed to the system, where the C library keeps it (glibc does)."""
+    import ctypes
+    import sys
+
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
 
 
 def gibibytes(size: float) -> str:

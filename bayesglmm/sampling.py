@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import chains as chain_runner
-from . import checks, keeping, sampling_history, sas_options
+from . import checks, keeping, memory, sampling_history, sas_options
 from ._jit import ENABLED
 from .chains import Draws
 from .checkpoint import SECONDS, Checkpoint, Identity
@@ -148,6 +148,8 @@ def sample(
         if keeper is not None:
             keeper.open(seed, recipe, token)
     program = recipe.program(model, _inside(jobs, chains, executor))
+    if keep != "all":
+        memory.give_back()  # what reading the data and fitting took
     fitted = time.perf_counter()
     begun = found is not None and bool(found.standings)
     with _effects_file(model, stream, chains, draws, token, begun) as file:
@@ -177,6 +179,8 @@ def sample(
     held = sampling_history.of(program, result.standings)
     changes = sampling_history.changes(program, result.standings)
     del program  # of many groups what it holds is not small, and summing up takes memory too
+    if keep != "all":
+        memory.give_back()
     post = Posterior.from_draws(
         model,
         result,

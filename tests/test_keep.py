@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from test_extend import STRUCTURES, assert_same, model
 from test_sampling import frame
 
 import bayesglmm as bg
-from bayesglmm import memory
+from bayesglmm import footprint, keeping, memory
 from bayesglmm.chains import sketch
 from bayesglmm.diagnostics.batches import Sums, merge
 from bayesglmm.diagnostics.ess import ess_mean
@@ -92,6 +93,51 @@ def test_what_is_not_finite_is_seen():
     with np.errstate(invalid="ignore"):
         measured = merge([sums(summed(chain)) for chain in x]).measured
     assert measured.finite.tolist() == [True, True, False]
+
+
+def markers(draws: np.ndarray) -> tuple[list[np.float32], list[int]]:
+    """Heights and places by the P2 algorithm as it is written, with places that are numbers."""
+    wanted = sketch.PROBABILITIES
+    h = sorted(np.float32(x) for x in draws[: len(wanted)])
+    at = list(range(1, len(wanted) + 1))
+    for n, x in enumerate(draws[len(wanted) :], start=len(wanted) + 1):
+        h[0], h[-1] = np.float32(min(h[0], x)), np.float32(max(h[-1], x))
+        at = [at[0], *(k + (x < height) for k, height in zip(at[1:-1], h[1:-1], strict=True)), n]
+        for i in (4, 3, 2, 1, 5, 6, 7):
+            off = 1.0 + (n - 1) * wanted[i] - at[i]
+            above, below = at[i + 1] - at[i], at[i] - at[i - 1]
+            side = 1 if off >= 1.0 and above > 1 else -1 if off <= -1.0 and below > 1 else 0
+            if side:
+                low, middle, high = (float(h[k]) for k in (i - 1, i, i + 1))
+                up, down = (high - middle) / above, (middle - low) / below
+                parts = (below + side) * up + (above - side) * down
+                moved = middle + side / (above + below) * parts
+                if not low < moved < high:
+                    moved = middle + (up if side == 1 else -down)
+                h[i] = np.float32(moved)
+                at[i] += side
+    return h, at
+
+
+@pytest.mark.parametrize("kind", ["noise", "rising", "falling", "ends", "outwards", "stuck"])
+def test_markers_are_where_the_algorithm_puts_them(kind):
+    n = 4000
+    i, sign = np.arange(n), np.where(np.arange(n) % 2, 1.0, -1.0)
+    x = {
+        "noise": np.random.default_rng(8).normal(size=n),
+        "rising": 1.0 * i,
+        "falling": -1.0 * i,
+        "ends": np.where(i < n // 2, sign, sign + 0.5 * (i > n // 2 + 900)),
+        "outwards": sign * i,
+        "stuck": np.ones(n),
+    }[kind]
+    state = summed(x[:, None], 7)
+    heights, places = markers(x)
+    base = [1 + int((n - 1) * p) for p in sketch.PROBABILITIES]
+    beyond = state["sketch_place"][0].astype(int)
+    assert (beyond + base).tolist() == places
+    np.testing.assert_allclose(state["sketch_height"][0], heights, rtol=1e-6, atol=1e-6)
+    assert abs(beyond).max() <= 24  # and so far from the limits of its eight bits
 
 
 @pytest.mark.parametrize("shape", ["normal", "skewed", "heavy"])
@@ -301,8 +347,6 @@ def test_draws_that_would_not_fit_are_refused_before_anything_happens(monkeypatc
 
 
 def test_a_large_estimate_is_printed(monkeypatch, capsys):
-    from bayesglmm import keeping
-
     monkeypatch.setattr(keeping, "LARGE", 1000)
     subject = model("gibbs")
     asked = {"keep": "all", "stream": None, "sampler": "gibbs", "chains": 4, "draws": 100}
@@ -312,14 +356,52 @@ def test_a_large_estimate_is_printed(monkeypatch, capsys):
     assert capsys.readouterr().err == ""
 
 
+GROUPS, ROWS_EACH = 20_000, 3
+
+
+@pytest.mark.parametrize(
+    ("sampler", "formula"),
+    [
+        ("gibbs", "y ~ x + (1 | g)"),
+        ("gibbs", "y ~ x + (x | g)"),
+        ("gibbs", "y ~ x + (1 | g) + (1 | h)"),
+        ("classical", "y ~ x + (1 | g)"),
+        ("collapsed", "z ~ x + (1 | g)"),
+        ("nuts", "y ~ x + (1 | g)"),
+        ("hmc", "y ~ x + (1 | g)"),
+    ],
+)
+def test_the_estimate_is_what_is_taken(sampler, formula):
+    options = {"sampler": sampler, "warmup": 2, "chains": 3, "jobs": 2, "seed": 1}
+    options["progress"] = False
+    family = "gaussian" if formula.startswith("z") else "bernoulli"
+
+    def subject(groups: int) -> bg.Model:
+        rng = np.random.default_rng(1)
+        n = groups * ROWS_EACH
+        g, x = rng.permutation(np.arange(n) % groups), rng.normal(size=n)
+        eta = 0.7 * rng.normal(size=groups)[g] + 0.3 * x
+        columns = {"x": x, "g": g, "h": rng.integers(0, max(groups // 50, 2), n)}
+        columns |= {"y": (rng.logistic(size=n) < eta) * 1, "z": eta + rng.normal(size=n)}
+        return bg.glmm(formula, columns, family=family)
+
+    for keep, draws in (("summary", 10), ("all", 20)):
+        subject(50).sample(draws=draws, keep=keep, **options)  # imports and compilation
+        model = subject(GROUPS)
+        estimate = footprint.size(model, sampler, keep, chains=3, draws=draws, threads=2)
+        tracemalloc.start(1)
+        model.sample(draws=draws, keep=keep, **options)
+        taken = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert 0.85 < estimate / taken < 1.15
+
+
 def test_every_sampler_has_an_estimate(monkeypatch):
-    from bayesglmm import keeping
     from bayesglmm.choice import SAMPLERS
 
-    assert set(keeping.STATES) == set(SAMPLERS) - {"auto"}
     # A state that would not fit is refused too, however few draws there are.
     monkeypatch.setattr(memory, "available", lambda: 30_000)
-    for sampler in ("gibbs", "nuts"):
+    for sampler in set(SAMPLERS) - {"auto"}:
         with pytest.raises(bg.DataError, match="GiB of memory with keep='stream'"):
             keeping.check(
                 model("gibbs"), keep="stream", stream="u.nc", sampler=sampler, chains=4, draws=1

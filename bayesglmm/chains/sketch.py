@@ -17,20 +17,25 @@ PROBABILITIES = (0.0, 0.0125, 0.025, 0.2625, 0.5, 0.7375, 0.975, 0.9875, 1.0)
 MARKERS = len(PROBABILITIES)
 COUNT, SIZE, FULL, OPEN = 0, 1, 2, 3  # draws; draws a batch; full batches; draws in the next one
 PREFIX = "sketch_"
-BYTES = 4 * BATCHES + 6 * MARKERS + 3 * 8  # of each effect of a chain
+BYTES = 4 * BATCHES + 5 * MARKERS + 2 * 8  # of each effect of a chain
 
 
 def new(effects: int) -> State:
     """Return the sums of no draws, named so that they can lie in a chain's state."""
+    # All are written now: memory that is not there is missed before the chains begin.
     made = {
         "count": np.array([0, 1, 0, 0]),
-        "mean": np.zeros(effects),
-        "squares": np.zeros(effects),
-        "open": np.zeros(effects),
-        "batch": np.zeros((BATCHES, effects), dtype=np.float32),
-        "height": np.zeros((effects, MARKERS), dtype=np.float32),
-        # Of each marker, beyond where it is wanted: few draws, while places grow with the draws.
-        "place": np.zeros((effects, MARKERS), dtype=np.int16),
+        "mean": np.full(effects, 0.0),
+        "squares": np.full(effects, 0.0),
+        # The row after the full ones is the mean of the draws of the next batch so far.
+        "batch": np.full((BATCHES, effects), 0.0, dtype=np.float32),
+        "height": np.full((effects, MARKERS), 0.0, dtype=np.float32),
+        # Of each marker, draws beyond where it is wanted: places grow with the draws, these do not.
+        # A draw changes one by less than 1; from 1 on it then steps back, unless the marker before
+        # is next to it and so at most 1 less far beyond. So it gets at most 2 further than that one
+        # ever does, and the first is where it is wanted; nor does it lag more, by the last one.
+        # With the first places, up to 8 off, that makes 8 + 2 x 8 at most.
+        "place": np.full((effects, MARKERS), 0, dtype=np.int8),
     }
     return {PREFIX + name: array for name, array in made.items()}
 
@@ -53,7 +58,7 @@ def update(state: State, u: np.ndarray) -> None:
 
 
 @entry(lambda: SIGNATURE)
-def add(u, probability, count, mean, squares, open_, batch, height, place):
+def add(u, probability, count, mean, squares, batch, height, place):
     """Add draws u (n, effects) to the sums, which are as in `new`."""
     markers, batches = probability.size, batch.shape[0]
     middle = markers // 2
@@ -66,13 +71,12 @@ def add(u, probability, count, mean, squares, open_, batch, height, place):
             change = x[e] - mean[e]
             mean[e] += change / n
             squares[e] += change * (x[e] - mean[e])
-            open_[e] += x[e]
         count[3] += 1
+        k = count[2]
+        for e in range(x.size):
+            before = float(batch[k, e]) if count[3] > 1 else 0.0
+            batch[k, e] = before + (x[e] - before) / count[3]
         if count[3] == count[1]:
-            k = count[2]
-            for e in range(x.size):
-                batch[k, e] = open_[e] / count[1]
-                open_[e] = 0.0
             count[2], count[3] = k + 1, 0
             if k + 1 == batches:
                 for j in range(batches // 2):
@@ -81,10 +85,10 @@ def add(u, probability, count, mean, squares, open_, batch, height, place):
                 count[1] *= 2
                 count[2] = batches // 2
         for i in range(markers):
-            before = 1 + int(max(n - 2, 0) * probability[i])
+            earlier = 1 + int(max(n - 2, 0) * probability[i])
             base[i] = 1 + int((n - 1) * probability[i])
             # Until all markers have draws their places are their numbers, 1 and up.
-            change_of_base[i] = before - base[i] if n > markers else 0
+            change_of_base[i] = earlier - base[i] if n > markers else 0
         for e in range(x.size):
             value = x[e]
             h, at = height[e], place[e]
