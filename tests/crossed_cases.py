@@ -126,6 +126,7 @@ class Broken:
 
 
 LEVELS, SWEEP = "conditionals/levels.py", "conditionals/crossed.py"
+RENEWAL = "conditionals/renewal.py"
 DIRECTIONS, LOOSE = "conditionals/directions.py", "conditionals/loose.py"
 NESTED_MOVE = "conditionals/nested.py"
 
@@ -146,7 +147,7 @@ BROKEN = [
     ),
     Broken(
         "no Hastings term (effects)",
-        LEVELS,
+        RENEWAL,
         "out[g] = loglik[g] - larger - log(total)",
         "out[g] = loglik[g]",
         GAUSSIAN,

@@ -6,7 +6,6 @@ numbers, and sums over chunks are taken in the order of the chunks. So chunks ma
 order, and by several threads (`crew`), with the same result to the last bit.
 """
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -14,26 +13,16 @@ import numpy as np
 from .. import families
 from .._jit import apart, bare, kernel, simd
 from .._linalg import add, copy, dot, total_of
-from .._random import fill_normals, fill_uniforms
-from .._simd import exp, log
+from .._simd import exp
 from ..lanes import (
-    CHOICE,
     CHOLESKY,
     ETA,
     FIXED,
-    LOGLIK,
-    NEW_V,
     NEW_Z,
-    OLD_V,
-    OLD_WEIGHT,
-    OLD_Z,
-    SQUARE,
     STEP,
     TOTAL,
-    WEIGHT,
     A,
     B,
-    U,
     V,
     fixed_part,
     linear_predictor,
@@ -44,12 +33,8 @@ from ..lanes import (
     sum_rows,
 )
 from ..layout import GROUP, ROW
+from .renewal import renew
 
-# Proposal of z: a mixture. The prior bounds the weights of groups whose likelihood is bounded; the
-# wide Gaussian reaches the skewed tail of all-zero groups, where a narrow one would stick.
-DEFENSE, WIDE, SPREAD = 0.1, 0.15, 2.0  # shares of prior and wide Gaussian; its sd over the narrow
-LOG_NEAR, LOG_WIDE, LOG_FAR = math.log(1.0 - DEFENSE - WIDE), math.log(WIDE), math.log(DEFENSE)
-LOG_SPREAD = math.log(SPREAD)
 SIDE, STATUS, SWEEPS, RUN = 0, 1, 2, 3  # State.flag
 PRIOR, GROUPS = 0, 1  # State.value: log prior of theta; sum over groups
 
@@ -201,42 +186,6 @@ def carry(rows, obs, guess, L, phi, theta, hold_v, side, state, work):
     return value
 
 
-@simd
-def _log_weights(groups, q, loglik, v, z, log_determinant, square, out):
-    """Log of l_i N(v; 0, I) / proposal density, for the mixture that `redraw` proposes from."""
-    for g in range(groups):
-        out[g] = 0.0
-        square[g] = 0.0
-    for k in range(q):
-        x, y = v[k], z[k]
-        for g in range(groups):
-            out[g] += 0.5 * x[g] * x[g]
-            square[g] += 0.5 * y[g] * y[g]
-    for g in range(groups):
-        # Densities relative to the prior's, which cancels against the target's.
-        base = log_determinant[g] + out[g]
-        near = LOG_NEAR + base - square[g]
-        wide = LOG_WIDE + base - square[g] / (SPREAD * SPREAD) - q * LOG_SPREAD
-        larger = near if near > wide else wide
-        larger = larger if larger > LOG_FAR else LOG_FAR
-        total = exp(near - larger) + exp(wide - larger) + exp(LOG_FAR - larger)
-        out[g] = loglik[g] - larger - log(total)
-
-
-@bare
-def _choose(take, new, old):
-    """Old becomes new where take is 1."""
-    for g in range(take.size):
-        old[g] = new[g] if take[g] == 1.0 else old[g]
-
-
-@simd
-def _logs(x, n):
-    """Logarithms in place."""
-    for i in range(n):
-        x[i] = log(x[i])
-
-
 @apart
 def redraw_chunk(rows, obs, L, phi, side, state, random, work, c):
     """What `redraw` does for the groups of chunk c, with numbers of its own part of the stream.
@@ -245,61 +194,12 @@ def redraw_chunk(rows, obs, L, phi, side, state, random, work, c):
     """
     q, p = L.shape[0], obs.X.shape[0]
     v, C, center, loglik = state.v[side], state.C[side], state.center[side], state.loglik[side]
-    z, beta = state.z, state.theta[side, :p]
-    eta, a = work.row[ETA], work.row[A]
-    noise, step = work.vector[U], work.vector[STEP]
-    new_v, new_z = work.vector[NEW_V], work.vector[NEW_Z]
-    old_v, old_z = work.vector[OLD_V], work.vector[OLD_Z]
-    new_loglik, weight, old_weight = (
-        work.number[LOGLIK],
-        work.number[WEIGHT],
-        work.number[OLD_WEIGHT],
-    )
-    square = work.number[SQUARE]
-    choice, total, factor = work.number[CHOICE], work.number[TOTAL], work.matrix[CHOLESKY]
-    first = obs.lanes.chunk[c, ROW]
-    m = obs.lanes.chunk[c + 1, ROW] - first
-    place = obs.lanes.chunk[c, GROUP]
-    end = obs.lanes.chunk[c + 1, GROUP]
-    groups = end - place
-    y, w = obs.y[first : first + m], obs.w[first : first + m]
-    fill_uniforms(random, choice[:groups])
+    place, end = obs.lanes.chunk[c, GROUP], obs.lanes.chunk[c + 1, GROUP]
+    fixed_part(obs, c, state.theta[side, :p], work.row[FIXED], 0)
+    accepted = renew(rows, obs, L, phi, random, c, v, state.z, center, C, loglik, work)
+    value = total_of(loglik[place:end]) - total_of(work.number[TOTAL, : end - place])
     for k in range(q):
-        fill_normals(random, noise[k, :groups])
-        for l in range(k + 1):
-            copy(factor[k, l, :groups], C[k, l, place:end])
-        copy(new_v[k, :groups], noise[k, :groups])
-        copy(old_v[k, :groups], v[k, place:end])
-        copy(old_z[k, :groups], z[k, place:end])
-    solve_backward(factor, new_v, groups)
-    for k in range(q):
-        proposed, middle, far = new_v[k, :groups], center[k, place:end], noise[k, :groups]
-        away = step[k, :groups]
-        for g in range(away.size):
-            spread = SPREAD if choice[g] < DEFENSE + WIDE else 1.0
-            near = middle[g] + spread * proposed[g]
-            proposed[g] = far[g] if choice[g] < DEFENSE else near
-            away[g] = proposed[g] - middle[g]
-    multiply_transposed(factor, step, groups, new_z)
-    fixed_part(obs, c, beta, work.row[FIXED], 0)
-    linear_predictor(obs, c, L, new_v, groups, work)
-    rows(families.LOGLIK, eta[:m], y, w, phi, a, a, a, a)
-    sum_rows(obs.lanes, obs.y, 1, c, a, work.lane, new_loglik)
-    log_determinants(factor, groups, total)
-    _log_weights(groups, q, loglik[place:], old_v, old_z, total, square, old_weight)
-    _log_weights(groups, q, new_loglik, new_v, new_z, total, square, weight)
-    fill_uniforms(random, choice[:groups])
-    _logs(choice, groups)
-    take = choice[:groups]
-    for g in range(take.size):
-        take[g] = 1.0 if take[g] < weight[g] - old_weight[g] else 0.0
-    accepted, value = total_of(take), 0.0
-    _choose(take, new_loglik[:groups], loglik[place:end])
-    for k in range(q):
-        _choose(take, new_v[k, :groups], v[k, place:end])
-        _choose(take, new_z[k, :groups], z[k, place:end])
         value -= 0.5 * dot(v[k, place:end], v[k, place:end])
-    value += total_of(loglik[place:end]) - total_of(total[:groups])
     return value, accepted
 
 
