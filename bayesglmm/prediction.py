@@ -161,6 +161,14 @@ class Prediction:
         """Return `table` as a data frame."""
         return self.table().frame()
 
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """Posterior means, shape (n,): what scikit-learn's metrics and numpy take."""
+        means = np.concatenate([block.mean(axis=(0, 1)) for _, block in self.blocks()])
+        return means if dtype is None else means.astype(dtype)
+
     def __str__(self) -> str:
         name = self.model.design.response.name
         what = {
