@@ -1,18 +1,22 @@
 """The collapsed sampler: its density, its exact draws of beta and u, its posteriors."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
-from broken import GAUSSIAN
-from joint import DRAWS
+from broken import COLLAPSED_JACOBIAN, GAUSSIAN
+from joint import DRAWS, LARGEST_Z
 from kernels import callable_
+from references import REFERENCES, disagreements
 from scipy import stats
 from test_joint_distribution import check
 from test_joint_distribution import name as name_of
 
 import bayesglmm as bg
+from bayesglmm import collapsed_cost
+from bayesglmm.choice import choose
 from bayesglmm.collapsed_program import CollapsedProgram, start
 from bayesglmm.covariance import factors
 from bayesglmm.density import theta_logprior
@@ -200,3 +204,36 @@ JOINT = [
 @pytest.mark.parametrize(("case", "sampler"), JOINT, ids=name_of)
 def test_joint_distribution(case, sampler):
     check(case, sampler, DRAWS // 2)
+
+
+def test_a_density_without_its_jacobian_is_found():
+    assert max(map(abs, COLLAPSED_JACOBIAN.deviations().values())) > LARGEST_Z
+
+
+@pytest.mark.parametrize(
+    "reference", [r for r in REFERENCES if r.family == "gaussian"], ids=lambda r: r.name
+)
+def test_posterior_agrees_with_reference(reference):
+    post = reference.model().sample(draws=5000, seed=1, progress=False)
+    assert post.run.sampler == "collapsed"
+    assert post.run.reason == "Gaussian: coefficients and effects can be integrated out"
+    assert disagreements(reference.ours(post), reference.known()) == []
+
+
+def test_many_connected_effects_are_left_to_gibbs_and_too_many_are_refused(monkeypatch):
+    rng = np.random.default_rng(1)
+    f = pd.DataFrame({"g": rng.integers(0, 300, 900), "h": rng.integers(0, 250, 900)})
+    f["y"] = rng.normal(size=900)
+    priors = {name: PRIORS[name] for name in ("Intercept", "sd", "sigma")}
+    crossed = bg.glmm("y ~ 1 + (1|g) + (1|h)", f, priors=priors)
+    plan = choose(crossed)
+    assert plan.sampler != "collapsed"
+    assert re.search(r"out would take about .* [um]s a step, a sweep takes .* [um]s", plan.reason)
+    assert choose(crossed, "collapsed").sampler == "collapsed"
+    monkeypatch.setattr(collapsed_cost, "LARGEST", 100)
+    assert "connected effects of this one are too many" in choose(crossed).reason
+    with pytest.raises(bg.DataError, match="connected effects of this one are too many"):
+        choose(crossed, "collapsed")
+    assert choose(model("nested")).sampler == "collapsed"
+    student = bg.glmm("y ~ 1 + (1|g)", f, priors=priors | {"Intercept": bg.StudentT(3, 0, 1)})
+    assert choose(student).sampler == "gibbs"

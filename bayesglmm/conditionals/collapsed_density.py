@@ -28,6 +28,7 @@ from ..prior_density import dispersion_logpdf
 from .sd_coordinate import log_sd, log_slope
 
 LEVELS = 256  # worked at once: what lies between their sums and draws stays in cache
+LEAST = -340.0  # log of an sd whose square is no 0 yet
 SMALL = 24  # rows of a square up to which plain loops factorize it faster than tiles
 
 
@@ -282,6 +283,8 @@ def evaluate(sums, pattern, prior, near, x, side, work):
         t[i] = x[i]
         if near[i] > 0.0:
             t[i] = log_sd(x[i], near[i])
+            if t[i] < LEAST:
+                return -math.inf
             jacobian += log_slope(x[i], near[i])
     sigma = math.exp(t[m]) if prior.phi.shape[0] > 0 else 1.0
     covariance.fill_L(cov, t[:m], work.L)
