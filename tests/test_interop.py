@@ -30,6 +30,8 @@ def test_arviz_summarizes_what_we_do(herds):
 
 # A herd with one row says little of its effect without it, and ArviZ says so.
 @pytest.mark.filterwarnings("ignore:Estimated shape parameter of Pareto:UserWarning")
+# ArviZ's own call of pandas.
+@pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")
 def test_arviz_compares_models_by_leaving_out(herds):
     smaller = results.model("cbpp", "incidence | trials(size) ~ 1 + (1 | herd)").sample(
         draws=500, warmup=500, seed=4, progress=False
