@@ -86,7 +86,7 @@ class EffectsSummary:
     def measured(self) -> Measured:
         """For the verdict."""
         # Nothing is known of tails: that check passes.
-        tail = np.where(self.finite, np.inf, np.nan)
+        tail = np.where(self.finite, np.float32(np.inf), np.float32(np.nan))
         return Measured(self.finite, self.moved, self.r_hat, self.ess_bulk, tail)
 
     def columns(self, ci_prob: float) -> dict[str, np.ndarray]:

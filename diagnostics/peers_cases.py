@@ -117,7 +117,7 @@ CASES = {
         "y ~ x1 + x2 + (1 | a) + (1 | b)",
         "poisson",
         200,
-        (True,),
+        (True, False),
     ),
     "VerbAgg": Case(ml_cases.verbagg, f"{VERBAGG} + (1 | id) + (1 | item)", "bernoulli", 60, BOTH),
     "VerbAgg slope": Case(
@@ -134,7 +134,7 @@ CASES = {
         "diameter ~ 1 + (1 | plate) + (1 | sample)",
         "gaussian",
         None,
-        (True,),
+        (True, False),
         hard=True,
     ),
     "grouseticks": Case(
@@ -145,7 +145,7 @@ CASES = {
         hard=True,
     ),
     "InstEval Gaussian": Case(
-        ml_cases.insteval, "y ~ 1 + (1 | s) + (1 | d)", "gaussian", 15, (True,)
+        ml_cases.insteval, "y ~ 1 + (1 | s) + (1 | d)", "gaussian", 15, (True, False)
     ),
     "InstEval binary": Case(ml_cases.insteval, "y4 ~ 1 + (1 | s) + (1 | d)", "bernoulli", 100),
 }
