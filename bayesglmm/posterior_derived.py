@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .derived import Derived
 from .errors import DataError
+from .posterior_plots import PosteriorPlots
 from .tables import frame_of
 
 if TYPE_CHECKING:
     import pandas
     from arviz_stats import ELPDData
-    from matplotlib.figure import Figure
 
     from .crosscheck import Crosscheck
     from .diagnosis import Diagnosis
@@ -21,20 +20,12 @@ if TYPE_CHECKING:
     from .fitted_curve import FittedCurve
     from .likelihood_fit import Fit
     from .ods import Ods
-    from .posterior import Posterior
     from .prediction import Prediction
     from .predictive import Predictive
 
 
-class PosteriorDerived(Derived):
+class PosteriorDerived(PosteriorPlots):
     """Methods of a `Posterior` that other modules answer; its draws and tables are its own."""
-
-    @property
-    def _whole(self) -> "Posterior":
-        from .posterior import Posterior
-
-        assert isinstance(self, Posterior)
-        return self
 
     def predict(self, newdata: Any = None, **options: Any) -> "Prediction":
         """Predict means or linear predictors of the rows of the data, or of new ones.
@@ -106,15 +97,6 @@ class PosteriorDerived(Derived):
 
         return fitted_curve(self._whole, over, **options)
 
-    def plot_curve(self, over: Any, *, ax: Any = None, path: Any = None, **options: Any) -> Any:
-        """Plot means of the response along a predictor; the other arguments are those of `curve`.
-
-        Returns
-        -------
-        matplotlib axes
-        """
-        return self.curve(over, **options).plot(ax, path=path)
-
     def predictive(self, newdata: Any = None, **options: Any) -> "Predictive":
         """Draw responses from the posterior predictive distribution.
 
@@ -137,10 +119,6 @@ class PosteriorDerived(Derived):
         from .predictive import posterior_predictive
 
         return posterior_predictive(self._whole, newdata, **options)
-
-    def plot_ppc(self, kind: str | None = None, **options: Any) -> Any:
-        """Plot draws of the data against the data; see `predictive.Predictive.plot`."""
-        return self._whole.predictive().plot(kind, **options)
 
     def diagnose(self, *, u: bool = False, **options: Any) -> "Diagnosis":
         """Diagnose convergence: the verdict and the tables behind it; see `diagnosis.diagnose`.
@@ -307,36 +285,6 @@ class PosteriorDerived(Derived):
         beta = self._whole.values["beta"].mean(axis=(0, 1))
         return residuals(self._whole.model, beta, effects, phi, kind)
 
-    def plot_effects(self, group: str | None = None, **options: Any) -> "Figure":
-        """Caterpillar plot of the effects of a group; see `fit_plots.effects`."""
-        from . import fit_plots
-
-        return fit_plots.effects(self._whole, group, **options)
-
-    def plot_residuals(self, kind: str = "quantile", **options: Any) -> "Figure":
-        """Residuals against linear predictors, or by group; see `residual_plot.residuals`."""
-        from . import residual_plot
-
-        return residual_plot.residuals(self._whole, kind, **options)
-
-    def plot_spaghetti(self, over: str, group: str | None = None, **options: Any) -> "Figure":
-        """Plot fitted means of every group along a predictor; see `spaghetti.spaghetti`."""
-        from .spaghetti import spaghetti
-
-        return spaghetti(self._whole, over, group, **options)
-
-    def plot_chains(self, names: Sequence[str] | None = None, **options: Any) -> "Figure":
-        """Plot traces, ranks and autocorrelations; see `chain_plot.chains`."""
-        from .chain_plot import chains
-
-        return chains(self._whole, names, **options)
-
-    def plot_priors(self, **options: Any) -> "Figure | None":
-        """Plot prior and posterior densities of sds, correlations, ICC; see `prior_plot.priors`."""
-        from .prior_plot import priors
-
-        return priors(self._whole, **options)
-
     def sensitivity(self) -> "pandas.DataFrame":
         """Sensitivity of every parameter to the priors and to the likelihood, by power-scaling.
 
@@ -348,16 +296,6 @@ class PosteriorDerived(Derived):
         from .sensitivity import sensitivity
 
         return sensitivity(self._whole)
-
-    def plot_trace(self, var_names: Sequence[str] = ("beta", "sd", "cor"), **options: Any) -> Any:
-        """Plot densities and traces with ``arviz_plots.plot_trace_dist``; options go to it.
-
-        Variables that the model does not have are left out.
-        """
-        import arviz_plots
-
-        present = [name for name in var_names if name in self._whole.data.posterior.data_vars]
-        return arviz_plots.plot_trace_dist(self._whole.data, var_names=present, **options)
 
     def crosscheck(self, sampler: str | None = None, **options: Any) -> "Crosscheck":
         """Sample the model again by another sampler, and compare all parameters.

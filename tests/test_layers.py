@@ -115,6 +115,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "summary",
             "posterior",
             "posterior_derived",
+            "posterior_plots",
             "arviz_form",
             "pointwise",
             "printout",
