@@ -32,8 +32,8 @@ from .report import Report, parser
 STORE = RESULTS / "peers.json"
 OURS = "bayesglmm"
 CAP_MINUTES = 10.0
+COMPILING = 30  # iterations of warm-up, and draws, of our first process, which may compile
 WHOLE_GOAL = 5.0  # times every peer that runs NUTS, for a whole fresh process
-JAGS_SECONDS = 1.5  # the slowest recorded whole run of JAGS on the small models
 VARIANTS = {False: "not centred", True: "centred"}
 
 
@@ -172,7 +172,7 @@ def sample_ours(cases: list[str], sampler: str, say: Any) -> None:
                     folder,
                     variant=sampler,
                     cap=600.0,
-                    length=DRAWS,
+                    length=DRAWS if again else COMPILING,
                     longer=peers_runs.LONGER_SECONDS if again else 0.0,
                 )
             key = f"{case_name} | {OURS} | {sampler}"
@@ -207,34 +207,35 @@ def agreement(a: dict[str, Any], b: dict[str, Any]) -> str:
     return f"{max(z):.1f}" if z else "-"
 
 
-def line(case: str, peer: str, result: dict[str, Any], own: dict[str, Any] | None) -> list[str]:
+def seconds_of(seconds: dict[str, Any], phase: str) -> str:
+    """Return CPU seconds, and wall-clock seconds in brackets."""
+    return f"{seconds[phase][0]:.3g} ({seconds[phase][1]:.3g})"
+
+
+def line(peer: str, result: dict[str, Any], own: dict[str, Any] | None) -> list[str]:
     """Return a row of the large table."""
     how = result.get("sampler") or result.get("variant", "")
     if not result.get("ess"):
         words = "failed" if "failed" in result else f"over {result['over'] / 60:.0f} min"
-        return [case, peer, how, words, *["-"] * 10]
+        return [peer, how, words, *["-"] * 8]
     ess, name = least(result)
-    seconds = result["seconds"]
-    whole = seconds["whole"]
     note = f"{worst_hat(result):.3f}"
     if result["over"]:
-        note += f" over {result['over'] / 60:.0f} min"
-    z = "-" if peer == OURS or own is None or not own.get("ess") else agreement(result, own)
+        note += f", over {result['over'] / 60:.0f} min"
+    compared = peer != OURS and own is not None and bool(own.get("ess"))
+    usable = compared and speed(result) > 0.0
     return [
-        case,
         peer,
         how,
         note,
-        f"{result['draws']:,}",
         f"{ess:,.0f}",
         name,
-        f"{seconds['run, sampling'][0]:.3g}",
-        f"{seconds['run'][0]:.3g}",
-        f"{speed(result):,.4g}",
-        f"{speed(result, 1):,.4g}",
-        f"{whole[0]:.3g}" if not result["over"] else "-",
-        f"{whole[1]:.3g}" if not result["over"] else "-",
-        z,
+        seconds_of(result["seconds"], "run, sampling"),
+        seconds_of(result["seconds"], "run"),
+        "-" if result["over"] else seconds_of(result["seconds"], "whole"),
+        f"{speed(result):,.4g} ({speed(result, 1):,.4g})",
+        f"{speed(own) / speed(result):.3g}" if own is not None and usable else "-",
+        agreement(result, own) if own is not None and compared else "-",
     ]
 
 
@@ -243,68 +244,84 @@ def verdict(case: str, results: dict[str, Any]) -> list[str]:
     own = best(results, case, OURS)
     others = {peer: best(results, case, peer) for peer in PEERS}
     known = {peer: result for peer, result in others.items() if result is not None}
-    good = {peer: speed(result) for peer, result in known.items() if converged(result)}
-    goal = CASES[case].goal
+    ended = {
+        peer: result
+        for peer, result in known.items()
+        if result.get("ess") and least(result)[0] > 0.0
+    }
+    good = {peer: result for peer, result in ended.items() if converged(result)}
+    goal, hard = CASES[case].goal, CASES[case].hard
+    best_peer, its_speed, ratio, reached = "none ended", "-", "-", "-"
+    if ended:
+        peer = max(good or ended, key=lambda name: speed((good or ended)[name]))
+        best_peer = peer if good else f"{peer}, R-hat {worst_hat(ended[peer]):.2f}"
+        its_speed = f"{speed(ended[peer]):,.4g}"
     if own is None or not own.get("ess"):
-        return [case, "-", "-", "-", "-", "-", "-", "-"]
-    ended = {peer: speed(result) for peer, result in known.items() if result.get("ess")}
-    ratio, best_peer, reached = "-", "none", "-"
-    if good or ended:
-        peer = max(good or ended, key=lambda name: (good or ended)[name])
-        best_peer = f"{peer} {ended[peer]:,.4g}"
-        if not good:
-            best_peer += f" (R-hat {worst_hat(known[peer]):.2f})"
-        value = speed(own) / ended[peer]
-        ratio = f"{value:.3g}"
+        return [case, "-", "-", best_peer, its_speed, "-", "-", "not run", "-", ""]
+    if ended:
+        cpu, wall = (speed(own, clock) / speed(ended[peer], clock) for clock in (0, 1))
+        ratio = f"{cpu:.3g} ({wall:.3g})"
         if goal is not None:
-            reached = "reached" if value >= goal else "missed"
-    if CASES[case].hard:
+            reached = "reached" if cpu >= goal else "MISSED"
+    if hard:
         reached = "reached"
     if not converged(own):
-        reached = "missed: ours has not converged"
-    wholes = {name: r["seconds"]["whole"] for name, r in known.items() if r.get("ess")}
-    whole = "-"
+        reached = "MISSED: ours has not converged"
+    wholes = [r["seconds"]["whole"][0] for r in ended.values() if not r["over"]]
+    whole = ["-", ""]
     if wholes:
-        factor = min(seconds[0] for seconds in wholes.values()) / own["seconds"]["whole"][0]
-        whole = f"{factor:.3g} {'reached' if factor >= WHOLE_GOAL else 'missed'}"
+        factor = min(wholes) / own["seconds"]["whole"][0]
+        whole = [f"{factor:.3g}", "reached" if factor >= WHOLE_GOAL else "MISSED"]
     return [
         case,
         own.get("sampler", "-"),
         f"{speed(own):,.4g}",
         best_peer,
+        its_speed,
         ratio,
-        "converge" if CASES[case].hard else "-" if goal is None else f"{goal:g}",
+        "converge" if hard else "-" if goal is None else f"{goal:g}",
         reached,
-        whole,
+        *whole,
     ]
 
 
 def tables(report: Report) -> None:
     """Print all that is known."""
     results = load()
-    rows = []
-    for case in CASES:
-        own = best(results, case, OURS)
-        for peer in (OURS, *PEERS):
-            result = best(results, case, peer)
-            if result is not None:
-                rows.append(line(case, peer, result, own))
     report(
-        "Per run: R-hat, draws a chain, smallest ESS and its quantity, CPU seconds of 1000 draws a "
-        "chain without and\nwith warm-up, ESS a CPU second and a wall-clock second of sampling, "
-        "CPU and wall-clock seconds of a fresh process,\nlargest |z| of a mean against ours"
+        "Ours over the best converged peer (over the quickest, with its R-hat, where none has "
+        "converged):\nESS a CPU second of sampling, in brackets by wall-clock seconds; whole: CPU "
+        f"seconds of the quickest\npeer's fresh process over ours, goal {WHOLE_GOAL:g}"
     )
-    columns = ("model", "by", "how", "R-hat", "draws", "ESS", "of", "sampling", "and warm-up")
-    columns += ("ESS/CPU s", "ESS/wall s", "whole CPU", "wall", "|z|")
-    report.table(columns, rows)
-    report(
-        "Ours over the best converged peer (the quickest where none has), ESS a CPU second of "
-        f"sampling;\nwhole: CPU seconds of the quickest peer's fresh process over ours, goal "
-        f"{WHOLE_GOAL:g}"
+    columns: tuple[str, ...] = (
+        "model",
+        "sampler",
+        "ours",
+        "best peer",
+        "its",
+        "ratio",
+        "goal",
+        "",
+        "whole",
+        "",
     )
-    columns = ("model", "sampler", "ESS/s", "best peer", "ratio", "goal", "", "whole")
     report.table(columns, [verdict(case, results) for case in CASES])
-    report("Recorded elsewhere, other machines, priors and minima (an indication)")
+    report(
+        "Every run, ours first: R-hat; smallest bulk ESS and the quantity that has it; seconds, "
+        "CPU (wall-clock), of\n1000 draws of each of 4 chains, of these with the warm-up, and of a "
+        "whole fresh process; ESS a second; ours over\nit; largest |z| of a mean against ours. "
+        f"Converged: R-hat below {CONVERGED:g}"
+    )
+    columns = ("by", "how", "R-hat", "ESS", "of", "sampling", "and warm-up", "whole process")
+    columns += ("ESS/s", "ratio", "|z|")
+    for case, spec in CASES.items():
+        own = best(results, case, OURS)
+        found = ((peer, best(results, case, peer)) for peer in (OURS, *PEERS))
+        rows = [line(peer, result, own) for peer, result in found if result is not None]
+        if rows:
+            report(f"{case}: {spec.family}, {spec.formula}")
+            report.table(columns, rows)
+    report("Recorded elsewhere: other machines, priors and minima (an indication, no race)")
     with (DATA / "recorded.csv").open(newline="", encoding="utf-8") as file:
         first, *others = list(csv.reader(file))
     report.table(first, others)
