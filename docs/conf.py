@@ -33,6 +33,7 @@ default_role = "py:obj"
 toc_object_entries_show_parents = "hide"
 
 html_theme = "furo"
+pygments_dark_style = "monokai"
 html_title = f"bayesglmm {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]

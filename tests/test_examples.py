@@ -13,6 +13,12 @@ SAYS = {
     "published_epilepsy": ("-2.3423", "-1.3681", "rate ratio is 1", "aghq"),
     "sleepstudy": ("251.4", "42.139", "posterior"),
     "depression": ("half-t(3, 0, 2.5)", "laplace"),
+    "epil": ("1/size", "posterior #2"),
+    "cbpp": ("period[1] / period[2]", "herd=new"),
+    "rikz": ("1.66229", "sd(Intercept|Sample)"),
+    "penicillin": ("22.972", "icc(sample)"),
+    "salamander": ("laplace", "W female"),
+    "tvsfp": ("cc with tv", "icc(school:class)"),
 }
 
 
