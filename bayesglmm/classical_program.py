@@ -13,6 +13,7 @@ from .classical_steps import Curvature, centres_of, steps_of
 from .conditionals import classical
 from .conditionals import classical_state as places
 from .density import Map, unwhiten
+from .errors import DataError
 
 if TYPE_CHECKING:
     from .model import Model
@@ -184,6 +185,11 @@ class ClassicalProgram(Bound):
         iteration: int,
     ) -> None:
         """Run n sweeps and write them into the first n rows of the outputs."""
+        if state["tuning_tally"].shape[0] != len(self.blocks):
+            raise DataError(
+                "these chains were drawn by an earlier version, with other blocks than the model "
+                "has now: they cannot go on; sample anew"
+            )
         tuning = iteration < self.tuning
         if tuning and n > 0 and state["progress"][TUNED] == 1:
             theta[:n], u[:n], stats[:n] = state["theta"], state["u"], 0.0

@@ -359,7 +359,6 @@ CATALOGUE = [
         "logs -= 0.0 * log(C[g])",
         BERNOULLI,
         "nuts",
-        draws=6000,
     ),
     Broken(
         "no Jacobian (several standardized effects)",
@@ -368,7 +367,6 @@ CATALOGUE = [
         "total -= 0.0 * log(x[g])",
         LKJ,
         "hmc",
-        draws=6000,
     ),
     Broken(
         "standardized effects not scaled back",
@@ -393,7 +391,6 @@ CATALOGUE = [
         "value -= 0.0 * side.P[k, k]",
         GAUSSIAN,
         "collapsed",
-        draws=6000,
     ),
     Broken(
         "collapsed, no prior of psi",

@@ -446,3 +446,18 @@ def test_chains_start_where_weighted_least_squares_can_go_on(monkeypatch):
     assert len(away) == 30
     assert max(away) < 25.0  # nats that a row is less likely than at the fit; 1e8 are possible
     assert max(away) > 2.0  # and they are dispersed
+
+
+def test_chains_of_other_blocks_do_not_go_on():
+    model = bg.glmm("count ~ x + (1|g)", frame(), "poisson", priors={"b": bg.Normal(0, 1)})
+
+    def program(blocks):
+        return ClassicalProgram(
+            model, identity_map(3, 7), np.eye(3), 0, chosen=asked(blocks), nbi=0
+        )
+
+    state = program({"Sigma": "slice"}).start(np.array([1, 0], dtype=np.uint64), 0)
+    out = np.empty((1, 3)), np.empty((1, 7)), np.empty((1, 2))
+    program({"Sigma": "slice", "u": "iwls"}).advance(state, 1, *out, 0)
+    with pytest.raises(DataError, match="drawn by an earlier version"):
+        program({}).advance(state, 1, *out, 0)
