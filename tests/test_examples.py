@@ -42,5 +42,13 @@ def test_figure_of_depression(tmp_path, capsys):
     assert path.stat().st_size > 10_000
 
 
+@pytest.mark.filterwarnings("ignore::bayesglmm.ConvergenceWarning")
+def test_reports(tmp_path, capsys):
+    run("reports", "--folder", str(tmp_path))
+    for name in ("epilepsy", "depression", "sleepstudy"):
+        assert f"{name}.html" in capsys.readouterr().out or (tmp_path / f"{name}.html").is_file()
+        assert (EXAMPLES / "reports" / f"{name}.html").stat().st_size < 800_000
+
+
 def test_every_example_is_tested():
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == set(SAYS)
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*SAYS, "reports"}

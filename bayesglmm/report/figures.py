@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..posterior import Posterior
 
 DPI = 130
+COLOURS = 128
 MAX_FOREST = 40  # parameters of the forest; more are in the tables
 POSTERIOR, PRIOR = "#0072B2", "#D55E00"
 
@@ -43,8 +44,13 @@ class Image:
 
 def image(figure: "Figure", title: str, caption: str) -> Image:
     """Draw a figure into an image with a transparent background."""
-    out = io.BytesIO()
-    figure.savefig(out, format="png", dpi=DPI, transparent=True, metadata={"Software": None})
+    from PIL import Image as Pixels
+
+    drawn, out = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=DPI, transparent=True)
+    # Few colours are all that such figures have, and a third of the bytes.
+    fewer = Pixels.open(drawn).quantize(COLOURS, method=Pixels.Quantize.FASTOCTREE)
+    fewer.save(out, format="png", optimize=True)
     source = "data:image/png;base64," + base64.b64encode(out.getvalue()).decode("ascii")
     return Image(title, caption, source, round(96 * figure.get_size_inches()[0]))
 
