@@ -39,6 +39,7 @@ class CrossedProgram(Bound):
         self.dim, self.effects = map.center.size, map.modes.size
         self.p, self.m = data.obs.X.shape[0], data.prior.covariance.row.size
         table, rows = factors.layouts(data)
+        table[:, factors.POOLED] = factors.pooled(model.family.name, model.family.link, data, table)
         reference, weight = factors.at_fit(
             model.problem.rows, data, table, rows, map.center, map.modes
         )

@@ -202,6 +202,13 @@ BROKEN = [
         NESTED,
     ),
     Broken(
+        "one row a level in units of sigma",
+        LEVELS,
+        "one_w[g] *= phi * phi",
+        "one_w[g] *= phi",
+        GAUSSIAN,
+    ),
+    Broken(
         "eta of another factor's layout",
         LEVELS,
         "out[i] = eta[source[i]]",

@@ -9,7 +9,7 @@ from joint_crossed import CrossedCase, deviations
 
 import bayesglmm as bg
 from bayesglmm import chains, sampling
-from bayesglmm.conditionals import directions, factors
+from bayesglmm.conditionals import crossed, directions, factors
 from bayesglmm.crossed_program import CrossedProgram
 
 SMALLEST_ESS = 500  # of the slowest function; of most, thousands
@@ -169,6 +169,55 @@ def test_the_linear_predictor_that_is_kept_is_that_of_the_draw():
     np.testing.assert_allclose(state["eta"], eta, atol=1e-11)
     loglik = data.obs.y @ eta - np.exp(eta).sum()
     assert abs(state["value"][0] - loglik) < 1e-8
+
+
+def first_draws(program: CrossedProgram, sweeps: int) -> np.ndarray:
+    state = program.start(np.array([9, 0], dtype=np.uint64), 0)
+    out = [np.empty((sweeps, k)) for k in (program.dim, program.effects, len(program.stats))]
+    program.advance(state, sweeps, *out, 0)
+    return np.concatenate([out[0], out[1], out[2][:, 3:4]], axis=1)
+
+
+@pytest.mark.parametrize("family", ["poisson", "gaussian"])
+def test_one_row_a_level_moves_the_chain_as_its_rows_do(family):
+    f = frame().assign(weight=lambda f: 1 + f.y % 3)
+    made = bg.glmm("y | weights(weight) ~ x + of_a + (1|a) + (1|b)", f, family)
+    map, covariance = sampling.start(made, "gibbs")
+    one, each = (CrossedProgram(made, map, covariance, 0) for _ in range(2))
+    assert (one.plan.table[:, factors.POOLED] != factors.APART).all()
+    each.plan.table[:, factors.POOLED] = factors.APART
+    np.testing.assert_allclose(first_draws(one, 30), first_draws(each, 30), rtol=1e-7, atol=1e-7)
+
+
+def test_coefficients_that_centring_hardly_moves_are_loose_too():
+    f = frame().assign(row=lambda f: [f"r{k}" for k in range(len(f))])
+    made = model("y ~ x + of_a + (1|a) + (1|row)", f)
+    map, covariance = sampling.start(made, "gibbs")
+    basis = CrossedProgram(made, map, covariance, 0).rest.basis
+    # Each column is constant within a row; 12 levels of 10 rows tell the other two.
+    np.testing.assert_array_equal(np.abs(basis), [[0.0, 1.0, 0.0]])
+
+
+def test_a_factor_that_stays_in_a_tail_walks_and_says_so():
+    made = model()
+    map, covariance = sampling.start(made, "gibbs")
+    program = CrossedProgram(made, map, covariance, 100)
+    state = program.start(np.array([9, 0], dtype=np.uint64), 0)
+    out = [np.empty((50, k)) for k in (program.dim, program.effects, len(program.stats))]
+    program.advance(state, 50, *out, 0)
+    # The one factor has not left its place for long; of the other nothing is accepted.
+    state["proposal_tuning"][0, crossed.LONGEST] = 40.0
+    of_other = state["proposal_block"][:, crossed.FACTOR] == 1
+    state["proposal_tuning"][of_other, crossed.ACCEPTED] = 0.0
+    program.adapt(state, 100)
+    assert program.changes(state) == [
+        "Sigma of a by random walk as well: the chain had stayed in a tail",
+        "Sigma of b by random walk: few of the proposals of the fit's shape were accepted",
+    ]
+    program.advance(state, 50, *out, 100)
+    of_one = state["proposal_block"][:, crossed.FACTOR] == 0
+    walks = of_one & (state["proposal_block"][:, crossed.KIND] == crossed.WALK)
+    assert state["proposal_tuning"][walks, crossed.PROPOSED] == [50.0]
 
 
 @pytest.mark.parametrize("start", [0.001, 4.0])

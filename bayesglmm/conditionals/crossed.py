@@ -10,7 +10,10 @@ u0 where the first arrives. With b = Z's + A u0 and A = Z'WZ there,
     log pi(psi, z | rest) = log p(psi) + sum over levels [ l(L v) - |v|^2 / 2 - log det C ].
 
 The second step is taken before psi is known, so a proposal of psi costs one pass over the rows for
-its likelihood and no other. A sweep does, for each factor in turn:
+its likelihood and no other. Where a factor has intercepts alone, the rows of a level of counts with
+a log link are, as a function of u, one row of y = sum y and weight sum w exp(rest of eta); those of
+measurements are one row too. The log-likelihoods differ by what does not depend on u, and one pass
+over the rows is all. A sweep does, for each factor in turn:
 
 1. psi with z held: independence proposals (multivariate t) or random walks, in blocks;
 2. all levels given psi (`levels`);
@@ -29,15 +32,10 @@ from .. import covariance, families
 from .._jit import ENABLED, bare, entry, kernel, typeof, types
 from .._linalg import copy, total_of
 from .._random import exponential, normal, uniform
-from ..density import DATA_TYPE, Observations, Prior, dispersion, fill_eta, theta_logprior
-from ..lanes import Work
-from ..layout import GROUP, LANE, ROW, Lanes
+from ..density import DATA_TYPE, Prior, dispersion, fill_eta, theta_logprior
 from . import centring, directions, levels, loose, nested
 from .factors import (
-    BLOCK,
-    BLOCKS,
-    CHUNK,
-    CHUNKS,
+    APART,
     COLUMN,
     COLUMNS,
     CROSS,
@@ -45,14 +43,10 @@ from .factors import (
     DIRECTIONS,
     EFFECT,
     FIELDS,
-    LANE_END,
-    LANE_FIRST,
-    LEVEL,
-    LEVEL_END,
     LEVELS,
+    POOLED,
     PSI,
     PSIS,
-    SCALE,
     SHIFT,
     SQUARE,
     Directions,
@@ -60,6 +54,7 @@ from .factors import (
     Reference,
     Rows,
 )
+from .portions import covariance_of, make_scratch, observations, one_a_level, work_of
 
 T_DF = 8.0  # degrees of freedom of the proposal of psi: tails above the posterior's
 INDEPENDENCE, WALK = 0, 1
@@ -95,122 +90,6 @@ class State(NamedTuple):
     u: np.ndarray  # (nv,) effects, each factor's in the order of its layout
     eta: np.ndarray  # (n,) at home
     value: np.ndarray  # (1,) log-likelihood
-
-
-class Scratch(NamedTuple):
-    """Arrays of one factor at a time, flat and large enough for each. Two sides: now, proposed."""
-
-    row: np.ndarray  # (6, rows of a chunk)
-    lane: np.ndarray
-    vector: np.ndarray
-    matrix: np.ndarray
-    number: np.ndarray  # (6, groups of a chunk)
-    fixed: np.ndarray  # (2, n) eta without the factor's effects, then eta; turn about
-    b: np.ndarray  # (q J,)
-    curve: np.ndarray  # (q q J,)
-    v: np.ndarray  # (2 q J,)
-    z: np.ndarray  # (q J,)
-    center: np.ndarray  # (2 q J,)
-    C: np.ndarray  # (2 q q J,)
-    loglik: np.ndarray  # (2 J,)
-    theta: np.ndarray  # (d,)
-    rate: np.ndarray  # (F, 2) psi: share of blocks accepted; levels: mean acceptance
-    nothing: centring.Centring
-
-
-@kernel
-def make_scratch(table, rows, n, d):
-    """Scratch for all factors of a table."""
-    length, width, groups, effects, squares, longest, size = 0, 0, 0, 0, 0, 0, 0
-    for f in range(table.shape[0]):
-        own = table[f]
-        q, J = own[COLUMNS] - own[COLUMN], own[LEVELS]
-        size, longest = max(size, q), max(longest, J)
-        effects, squares = max(effects, q * J), max(squares, q * q * J)
-        for c in range(own[CHUNK], own[CHUNKS] - 1):
-            length = max(length, rows.chunk[c + 1, ROW] - rows.chunk[c, ROW])
-            width = max(width, rows.chunk[c + 1, LANE] - rows.chunk[c, LANE])
-            groups = max(groups, rows.chunk[c + 1, GROUP] - rows.chunk[c, GROUP])
-    return Scratch(
-        np.empty((6, length)),
-        np.empty(width),
-        np.empty(8 * size * groups),
-        np.empty(3 * size * size * groups),
-        np.empty((6, groups)),
-        np.empty((2, n)),
-        np.empty(effects),
-        np.empty(squares),
-        np.empty(2 * effects),
-        np.empty(effects),
-        np.empty(2 * effects),
-        np.empty(2 * squares),
-        np.empty(2 * longest),
-        np.empty(d),
-        np.zeros((table.shape[0], 2)),
-        centring.Centring(
-            np.zeros((0, 2), dtype=np.int64),
-            np.zeros((0, 0, 0)),
-            np.zeros((0, 0, 0, 0)),
-            np.zeros((0, 2)),
-            np.zeros(0),
-        ),
-    )
-
-
-@kernel
-def _observations(rows, own, f):
-    """Rows in the layout of a factor."""
-    lanes = Lanes(
-        rows.chunk[own[CHUNK] : own[CHUNKS]],
-        rows.level[own[LEVEL] : own[LEVEL_END]],
-        rows.lane[own[LANE_FIRST] : own[LANE_END]],
-    )
-    first, last = own[COLUMN], own[COLUMNS]
-    return Observations(
-        rows.y[f],
-        rows.w[f],
-        rows.y[f],
-        rows.Z[:0],
-        rows.Z[first:last],
-        rows.ones[first:last],
-        lanes,
-    )
-
-
-@kernel
-def _covariance(cov, own, f):
-    """Covariance of a factor."""
-    first, last = own[COLUMN], own[COLUMNS]
-    block, end, psi, psis = own[BLOCK], own[BLOCKS], own[PSI], own[PSIS]
-    q = last - first
-    return covariance.Covariance(
-        cov.row[psi:psis],
-        cov.col[psi:psis],
-        cov.block_start[block + f : end + f + 1],
-        cov.kind[block:end],
-        cov.eta[block:end],
-        cov.constant[block:end],
-        cov.sd_kind[first:last],
-        cov.sd_a[first:last],
-        cov.sd_b[first:last],
-        cov.sd_c[first:last],
-        cov.z_scale[first:last],
-        cov.df[block:end],
-        cov.scale[own[SCALE] : own[SCALE] + q * q].reshape(q, q),
-    )
-
-
-@kernel
-def _work(scratch, q):
-    """Scratch of one chunk, as of `lanes`."""
-    groups = scratch.number.shape[1]
-    return Work(
-        scratch.row,
-        scratch.lane,
-        scratch.vector[: 8 * q * groups].reshape(8, q, groups),
-        scratch.matrix[: 3 * q * q * groups].reshape(3, q, q, groups),
-        scratch.number,
-    )
 
 
 @bare
@@ -257,8 +136,8 @@ def _move_factor(rows, prior, plan, f, proposal, state, phi, eta, fixed, scratch
     own = plan.table[f]
     q, J, p = own[COLUMNS] - own[COLUMN], own[LEVELS], prior.beta.shape[0]
     size, square, effect = q * J, q * q * J, own[EFFECT]
-    obs, cov = _observations(plan.rows, own, f), _covariance(plan.covariance, own, f)
-    work, random = _work(scratch, q), state.random
+    obs, cov = observations(plan.rows, own, f), covariance_of(plan.covariance, own, f)
+    work, random = work_of(scratch, q), state.random
     first, m = own[PSI], own[PSIS] - own[PSI]
     psi = state.theta[p + first : p + first + m]
     new_psi, L, new_L = np.empty(m), np.zeros((q, q)), np.zeros((q, q))
@@ -269,27 +148,28 @@ def _move_factor(rows, prior, plan, f, proposal, state, phi, eta, fixed, scratch
     C, z = scratch.C[: 2 * square].reshape(2, q, q, J), scratch.z[:size].reshape(q, J)
     loglik = scratch.loglik[: 2 * J].reshape(2, J)
     start = own[SQUARE]
-    levels.prepare(
-        rows,
-        obs,
-        eta,
-        plan.rows.source[f],
-        plan.reference.weight[f],
-        plan.reference.base[effect : effect + size].reshape(q, J),
-        plan.reference.curve[start : start + square].reshape(q, q, J),
-        plan.reference.inverse[start : start + square].reshape(q, q, J),
-        u,
-        phi,
-        fixed,
-        b,
-        curve,
-        work,
-    )
+    source, weight = plan.rows.source[f], plan.reference.weight[f]
+    base = plan.reference.base[effect : effect + size].reshape(q, J)
+    given = plan.reference.curve[start : start + square].reshape(q, q, J)
+    inverse = plan.reference.inverse[start : start + square].reshape(q, q, J)
     covariance.fill_L(cov, psi, L)
     levels.unmix(L, u, v[0])
-    value = state.value[0] + covariance.psi_logdensity(cov, psi, L)
+    rest, own_fixed, loglik_rest = obs, fixed, 0.0
+    if own[POOLED] == APART:
+        levels.prepare(
+            rows, obs, eta, source, weight, base, given, inverse, u, phi, fixed, b, curve, work
+        )
+    else:
+        levels.pool(
+            rows, obs, own[POOLED], eta, source, weight, base, given, inverse, u, phi, fixed,
+            b, curve, scratch.pool[0, :J], scratch.pool[1, :J], work,
+        )  # fmt: skip
+        rest, own_fixed = one_a_level(plan.rows, own, scratch.pool), scratch.pool[2, :J]
+        levels.logliks(rows, rest, L, phi, own_fixed, v[0], loglik[0], work)
+        loglik_rest = state.value[0] - total_of(loglik[0])
+    value = state.value[0] - loglik_rest + covariance.psi_logdensity(cov, psi, L)
     value += levels.carry(
-        rows, obs, L, phi, 1, b, curve, fixed, v[0], z, center[0], C[0], loglik[0], work
+        rows, rest, L, phi, 1, b, curve, own_fixed, v[0], z, center[0], C[0], loglik[0], work
     )
     side, known, accepted, blocks = 0, False, 0.0, 0.0
     for block in range(proposal.block.shape[0]):
@@ -304,7 +184,7 @@ def _move_factor(rows, prior, plan, f, proposal, state, phi, eta, fixed, scratch
         new_value, other = covariance.psi_logdensity(cov, new_psi, new_L), 1 - side
         if new_value > -np.inf:
             new_value += levels.carry(
-                rows, obs, new_L, phi, 0, b, curve, fixed,
+                rows, rest, new_L, phi, 0, b, curve, own_fixed,
                 v[other], z, center[other], C[other], loglik[other], work,
             )  # fmt: skip
         tuning[PROPOSED] += 1.0
@@ -320,12 +200,12 @@ def _move_factor(rows, prior, plan, f, proposal, state, phi, eta, fixed, scratch
         tuning[LONGEST] = max(tuning[LONGEST], tuning[REJECTED])
     covariance.fill_L(cov, psi, L)
     if not known:
-        levels.logliks(rows, obs, L, phi, fixed, v[side], loglik[side], work)
+        levels.logliks(rows, rest, L, phi, own_fixed, v[side], loglik[side], work)
     scratch.rate[f, 0] = accepted / blocks
     scratch.rate[f, 1] = levels.redraw(
-        rows, obs, L, phi, random, fixed, v[side], z, center[side], C[side], loglik[side], work
+        rows, rest, L, phi, random, own_fixed, v[side], z, center[side], C[side], loglik[side], work
     )
-    state.value[0] = total_of(loglik[side])
+    state.value[0] = loglik_rest + total_of(loglik[side])
     levels.put_back(obs, L, v[side], fixed, work)
     levels.mix_all(L, v[side], u)
     # What follows leaves eta as it is.
@@ -411,6 +291,8 @@ if ENABLED:
                 np.zeros((1, 5), dtype=np.int64),
                 np.zeros((1, 2), dtype=np.int64),
                 np.zeros(1, dtype=np.int32),
+                np.zeros((1, 5), dtype=np.int64),
+                np.zeros((1, 2), dtype=np.int64),
                 _i,
             ),
             Reference(_two, _one, _one, _one),

@@ -12,7 +12,7 @@ import numpy as np
 from .. import families
 from ..covariance import Covariance, factors
 from ..density import Data
-from ..layout import arrange
+from ..layout import GROUP, Lanes, arrange
 
 # Columns of the table, one row a factor: first and last of what lies end to end.
 COLUMN, COLUMNS = 0, 1  # z columns: first, and the first of the next factor
@@ -28,7 +28,15 @@ SCALE = 15  # first of the q q scale matrix
 DIRECTION, DIRECTIONS = 16, 17  # first of the T of its directions, and how many there are
 SHIFT = 18  # first of the W
 CROSS = 19
-FIELDS = 20
+POOLED = 20
+FIELDS = 21
+APART, COUNTS, MEASUREMENTS = 0, 1, 2  # POOLED: whether the rows of a level are as good as one
+POOLS = {
+    ("poisson", "log"): COUNTS,
+    ("gaussian", "identity"): MEASUREMENTS,
+    ("gaussian_se", "identity"): MEASUREMENTS,
+}
+FEW = 2  # rows a level on average, from which that pays
 
 
 class Rows(NamedTuple):
@@ -42,6 +50,8 @@ class Rows(NamedTuple):
     chunk: np.ndarray  # (chunks, 5) of all factors, as of Lanes
     level: np.ndarray  # (levels, 2)
     lane: np.ndarray  # (lanes,) int32
+    pool_chunk: np.ndarray  # (chunks, 5) and
+    pool_level: np.ndarray  # (chunks, 2): Lanes of one row a level
     order: np.ndarray  # (nv,) int64, where each effect lies in Data
 
 
@@ -125,6 +135,7 @@ def layouts(data: Data) -> tuple[np.ndarray, Rows]:
     ):
         edges = np.cumsum([0, *(getattr(own, name).shape[0] for own in lanes)])
         table[:, begin], table[:, end] = edges[:-1], edges[1:]
+    pools = [_one_a_level(own) for own in lanes]
     return table, Rows(
         y,
         w,
@@ -134,8 +145,24 @@ def layouts(data: Data) -> tuple[np.ndarray, Rows]:
         np.concatenate([own.chunk for own in lanes]),
         np.concatenate([own.level for own in lanes]),
         np.concatenate([own.group for own in lanes]),
+        np.concatenate([chunk for chunk, _ in pools]),
+        np.concatenate([level for _, level in pools]),
         order,
     )
+
+
+def _one_a_level(lanes: Lanes) -> tuple[np.ndarray, np.ndarray]:
+    """Chunks and levels of the layout with one row for each group, chunk by chunk."""
+    edges, places = lanes.chunk[:, GROUP], np.arange(lanes.chunk.shape[0])
+    chunk = np.stack([edges, edges, edges, places, np.ones_like(edges)], axis=1)
+    return chunk, np.stack([edges, np.diff(edges, append=edges[-1])], axis=1)
+
+
+def pooled(name: str, link: str, data: Data, table: np.ndarray) -> np.ndarray:
+    """Of each factor, how its rows can be pooled level by level, or APART."""
+    kind, n = POOLS.get((name, link), APART), data.obs.y.size
+    alone = (table[:, COLUMNS] - table[:, COLUMN] == 1) & (data.obs.ones[table[:, COLUMN]] == 1)
+    return np.where(alone & (FEW * table[:, LEVELS] <= n), kind, APART)
 
 
 def split(cov: Covariance, table: np.ndarray) -> Covariance:

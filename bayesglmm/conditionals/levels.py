@@ -33,6 +33,7 @@ from ..lanes import (
     sum_rows,
 )
 from ..layout import GROUP, ROW
+from .factors import COUNTS
 from .renewal import renew
 
 
@@ -41,6 +42,39 @@ def _gather(eta, source, out):
     """Rows of another layout."""
     for i in range(out.size):
         out[i] = eta[source[i]]
+
+
+@bare
+def _leave_out(obs, eta, source, weight, base, inverse, u, fixed, c, work):
+    """Fixed = eta without u for the rows of chunk c; V: where the model at the fit leads from it.
+
+    SCORE is that model's score at 0.
+    """
+    q, lanes, product = u.shape[0], obs.lanes, work.row[E]
+    minus, h, u0 = work.vector[U], work.vector[SCORE], work.vector[V]
+    first, last = lanes.chunk[c, ROW], lanes.chunk[c + 1, ROW]
+    place, end = lanes.chunk[c, GROUP], lanes.chunk[c + 1, GROUP]
+    groups = end - place
+    own_fixed, own_weight = fixed[first:last], weight[first:last]
+    _gather(eta, source[first:last], own_fixed)
+    for k in range(q):
+        x, y = minus[k, :groups], u[k, place:end]
+        for g in range(x.size):
+            x[g] = -y[g]
+        add_effect(lanes, obs.Z[k], obs.ones[k], c, minus[k], work.lane, own_fixed)
+    for i in range(own_fixed.size):
+        product[i] = own_weight[i] * own_fixed[i]
+    for k in range(q):
+        sum_rows(lanes, obs.Z[k], obs.ones[k], c, product, work.lane, h[k])
+        x, y = h[k, :groups], base[k, place:end]
+        for g in range(x.size):
+            x[g] = y[g] - x[g]
+    for k in range(q):
+        x = u0[k, :groups]
+        for g in range(x.size):
+            x[g] = 0.0
+        for l in range(q):
+            _add_product(x, inverse[k, l, place:end], h[l, :groups])
 
 
 @bare
@@ -59,27 +93,9 @@ def prepare(rows, obs, eta, source, weight, base, given, inverse, u, phi, fixed,
         first, last = lanes.chunk[c, ROW], lanes.chunk[c + 1, ROW]
         place, end = lanes.chunk[c, GROUP], lanes.chunk[c + 1, GROUP]
         m, groups = last - first, end - place
-        own_fixed, own_weight = fixed[first:last], weight[first:last]
-        _gather(eta, source[first:last], own_fixed)
+        _leave_out(obs, eta, source, weight, base, inverse, u, fixed, c, work)
+        copy(eta0[:m], fixed[first:last])
         for k in range(q):
-            x, y = minus[k, :groups], u[k, place:end]
-            for g in range(x.size):
-                x[g] = -y[g]
-            add_effect(lanes, obs.Z[k], obs.ones[k], c, minus[k], work.lane, own_fixed)
-        for i in range(own_fixed.size):
-            product[i] = own_weight[i] * own_fixed[i]
-        for k in range(q):
-            sum_rows(lanes, obs.Z[k], obs.ones[k], c, product, work.lane, h[k])
-            x, y = h[k, :groups], base[k, place:end]
-            for g in range(x.size):
-                x[g] = y[g] - x[g]
-        copy(eta0[:m], own_fixed)
-        for k in range(q):
-            x = u0[k, :groups]
-            for g in range(x.size):
-                x[g] = 0.0
-            for l in range(q):
-                _add_product(x, inverse[k, l, place:end], h[l, :groups])
             add_effect(lanes, obs.Z[k], obs.ones[k], c, u0[k], work.lane, eta0)
         y, w = obs.y[first:last], obs.w[first:last]
         rows(families.IWLS, eta0[:m], y, w, phi, score, weights, score, score)
@@ -107,6 +123,37 @@ def prepare(rows, obs, eta, source, weight, base, given, inverse, u, phi, fixed,
             for l in range(k + 1):
                 own = curve[k, l, place:end]
                 _where(sure[:groups], own, given[k, l, place:end], own)
+
+
+@bare
+def pool(
+    rows, obs, kind, eta, source, weight, base, given, inverse, u, phi, fixed, b, curve, y, w, work
+):
+    """As `prepare`, for a factor whose rows of a level are as good as one (see `crossed`): y, w."""
+    lanes, score, weights = obs.lanes, work.row[A], work.row[B]
+    h, u0 = work.vector[SCORE], work.vector[V]
+    for c in range(lanes.chunk.shape[0] - 1):
+        first, last = lanes.chunk[c, ROW], lanes.chunk[c + 1, ROW]
+        place, end = lanes.chunk[c, GROUP], lanes.chunk[c + 1, GROUP]
+        _leave_out(obs, eta, source, weight, base, inverse, u, fixed, c, work)
+        own_y, own_w = obs.y[first:last], obs.w[first:last]
+        rows(families.IWLS, fixed[first:last], own_y, own_w, phi, score, weights, score, score)
+        one_y, one_w, start = y[place:end], w[place:end], u0[0, : end - place]
+        sum_rows(lanes, obs.y, 1, c, weights, work.lane, one_w)
+        if kind == COUNTS:
+            sum_rows(lanes, obs.y, 1, c, own_y, work.lane, one_y)
+        else:
+            sum_rows(lanes, obs.y, 1, c, score, work.lane, one_y)
+            for g in range(one_y.size):
+                one_y[g] = one_y[g] / one_w[g] if one_w[g] > 0.0 else 0.0
+                one_w[g] *= phi * phi
+        rows(families.IWLS, start, one_y, one_w, phi, score, weights, score, score)
+        own_b, own_curve = b[0, place:end], curve[0, 0, place:end]
+        for g in range(own_b.size):
+            total = score[g] + weights[g] * start[g]
+            sure = total - total == 0.0
+            own_b[g] = total if sure else h[0, g]
+            own_curve[g] = weights[g] if sure else given[0, 0, place + g]
 
 
 @bare
