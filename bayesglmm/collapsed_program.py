@@ -11,6 +11,7 @@ from .conditionals import collapsed
 from .conditionals.collapsed_sums import collect
 from .conditionals.sd_coordinate import coordinate
 from .density import Map, identity_map
+from .errors import DataError
 from .fits.optimizer import curvature, invert, maximize
 
 if TYPE_CHECKING:
@@ -21,7 +22,10 @@ LEAST_DRAWS = 50  # from which their skewness is judged
 TINY = 1e-300
 DISPERSION = 2.0  # chains start this many posterior sds away, in each direction
 ATTEMPTS = 100  # starts tried, each nearer the centre than the last
-STEP = 1e-4  # of differences of the log density: its logarithms of sds have no other scale
+# Of differences of the log density: its logarithms of sds have no other scale. Where sds are 10^4
+# of sigma its rounding errors are 1e-5, too much for smaller steps.
+STEP = 2e-3
+PERFECT = 1e-7  # of sd(y): a sigma of less is rounding error
 WIDE_STEP = 0.1  # of differences for the curvature, in standard errors: what a chain sees of it
 LONGEST = 2.0  # logs of sds change by this much in one step of the search at most
 EASY_WHOLE = 0.6  # acceptance of all of t at once above which it needs no moves in parts
@@ -158,7 +162,8 @@ class CollapsedProgram:
         state["x"][:] = self.fold(history[-1], near)
         state["proposal_center"][:] = center
         state["proposal_scale"][:] = adaptation.triangle(covariance)
-        self._choose(state["proposal_block"][:, 2], state["proposal_tuning"], last)
+        stuck = _longest_run(history[-_stage(self.warmup, iteration) :]) > adaptation.LONG_RUN
+        self._choose(state["proposal_block"][:, 2], state["proposal_tuning"], last, stuck)
         state["proposal_tuning"][:, 1:] = 0.0
         state["flag"][collapsed.STATUS] = collapsed.MOVED
         if last:
@@ -177,8 +182,11 @@ class CollapsedProgram:
             least = np.minimum(skew, least)
         return self.near(best)
 
-    def _choose(self, kind: np.ndarray, tuning: np.ndarray, last: bool) -> None:
-        """How each block moves from now on: all of t at once where that goes well, or in parts."""
+    def _choose(self, kind: np.ndarray, tuning: np.ndarray, last: bool, stuck: bool) -> None:
+        """How each block moves from now on: all of t at once where that goes well, or in parts.
+
+        The last block walks where the others were rejected for long: they have missed a tail.
+        """
         tried = tuning[:, 2] > 0.0
         rate = tuning[:, 1] / np.maximum(tuning[:, 2], 1.0)
         walking = kind == collapsed.WALK
@@ -186,17 +194,29 @@ class CollapsedProgram:
             tuning[block, 0] = adaptation.tune_step(tuning[block, 0], rate[block])
         if not last:
             # A better centre may have been found: all may try again, but not blindly at the end.
-            kind[:] = collapsed.INDEPENDENCE
-        kind[tried & ~walking & (rate < adaptation.POOR)] = collapsed.WALK
-        if len(kind) > 1 and tried[0]:
+            kind[:-1] = collapsed.INDEPENDENCE
+        kind[:-1][(tried & ~walking & (rate < adaptation.POOR))[:-1]] = collapsed.WALK
+        if len(kind) > 2 and tried[0]:
             if rate[0] < POOR_WHOLE:
                 kind[0] = collapsed.IDLE
             elif rate[0] > EASY_WHOLE and last:
-                kind[1:] = collapsed.IDLE
+                kind[1:-1] = collapsed.IDLE
+        kind[-1] = collapsed.WALK if stuck or (last and walking[-1]) else collapsed.IDLE
 
     def summary(self, stats: np.ndarray) -> str:
         """Few words for the progress line."""
         return f"accept {stats[:, 0].mean():.2f}" if stats.size else ""
+
+
+def _stage(warmup: int, iteration: int) -> int:
+    """Iterations since the proposal was last renewed."""
+    return iteration - max([b for b in adaptation.boundaries(warmup) if b < iteration], default=0)
+
+
+def _longest_run(draws: np.ndarray) -> int:
+    """Draws (n, d) in a row that are the same."""
+    moved = np.flatnonzero(np.any(draws[1:] != draws[:-1], axis=1)) + 1
+    return int(np.diff(moved, prepend=0, append=len(draws)).max())
 
 
 def _rounds(step: float, draw: float) -> int:
@@ -240,12 +260,25 @@ def start(model: "Model") -> tuple[Map, np.ndarray]:
     center[:p] = none.sums.start
     if d > 0:
         best = maximize(objective, x, inverse, np.full(d, LONGEST))
+        if d > m:
+            _check_residuals(model, float(np.exp(best.x[m])))
         steps = WIDE_STEP * np.clip(np.sqrt(np.diag(best.inverse)), 1e-4, WIDEST)
         hessian = curvature(objective, best.x, steps)
         found, _ = invert(np.where(np.isfinite(hessian), hessian, np.eye(d)), smallest=1e-3)
         center[p:] = best.x
         covariance[p:, p:] = _narrowed(found)
     return identity_map(p + d, 0)._replace(center=center), covariance
+
+
+def _check_residuals(model: "Model", sigma: float) -> None:
+    """Refuse data that leave no residuals: sigma would fall towards 0 without end."""
+    obs = model.problem.data.obs
+    if sigma < PERFECT * float(np.std(obs.y - obs.offset)):
+        raise DataError(
+            "the model fits the response perfectly (residuals are rounding errors): sigma would "
+            "fall towards 0 without end. Leave out terms, or see whether one of them is made of "
+            "the response"
+        )
 
 
 def _narrowed(covariance: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ import bayesglmm as bg
 from bayesglmm import collapsed_cost
 from bayesglmm.choice import choose
 from bayesglmm.collapsed_program import CollapsedProgram, start
+from bayesglmm.conditionals import collapsed
 from bayesglmm.covariance import factors
 from bayesglmm.density import theta_logprior
 
@@ -237,3 +238,40 @@ def test_many_connected_effects_are_left_to_gibbs_and_too_many_are_refused(monke
     assert choose(model("nested")).sampler == "collapsed"
     student = bg.glmm("y ~ 1 + (1|g)", f, priors=priors | {"Intercept": bg.StudentT(3, 0, 1)})
     assert choose(student).sampler == "gibbs"
+
+
+def groups_far_apart(sigma: float) -> bg.Model:
+    rng = np.random.default_rng(0)
+    g = np.repeat(np.arange(20), 10)
+    f = pd.DataFrame({"g": g, "x": rng.normal(size=200)})
+    f["y"] = 1.0 + 0.3 * f.x + rng.normal(size=20)[g] + sigma * rng.normal(size=200)
+    return bg.glmm("y ~ x + (1|g)", f, priors=PRIORS)
+
+
+def test_rounding_errors_of_groups_far_apart_do_not_spoil_the_start():
+    post = groups_far_apart(1e-4).sample(sampler="collapsed", draws=500, warmup=0, seed=1)
+    assert post.stats["accept"].mean() > 0.6
+
+
+def test_a_perfect_fit_is_refused():
+    f = pd.DataFrame({"g": np.repeat(np.arange(10), 5), "x": np.arange(50.0)})
+    f["y"] = 2.0 + 0.5 * f.x
+    with pytest.warns(bg.DataWarning, match="perfectly"):
+        perfect = bg.glmm("y ~ x + (1|g)", f, priors=PRIORS)
+    with pytest.raises(bg.DataError, match="fits the response perfectly"):
+        perfect.sample(sampler="collapsed")
+
+
+def test_a_chain_that_is_stuck_in_warm_up_walks_besides():
+    one = model("one")
+    map, covariance = start(one)
+    program = CollapsedProgram(one, map.center, covariance, 100)
+    state = program.start(np.array([9, 0], dtype=np.uint64), 0)
+    kind = state["proposal_block"][:, 2]
+    assert kind.tolist() == [collapsed.INDEPENDENCE, collapsed.IDLE]
+    moving = np.cumsum(np.ones((70, program.center.size)), axis=0)
+    stuck = np.concatenate([moving, np.tile(moving[-1], (30, 1))])
+    for history, iteration, last in ((moving, 70, collapsed.IDLE), (stuck, 100, collapsed.WALK)):
+        state["history"] = 0.001 * history
+        program.adapt(state, iteration)
+        assert kind[-1] == last

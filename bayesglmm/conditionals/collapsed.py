@@ -20,6 +20,7 @@ from .collapsed_draws import draw_beta, draw_levels, draw_rest, shifts
 from .collapsed_sums import empty
 
 DF = 5  # degrees of freedom of the proposal of t: with 8, tails of few groups' sds stick
+WALK_STEP = 2.4  # over the root of the dimension: first step of a random walk
 INDEPENDENCE, WALK, IDLE = 0, 1, 2  # how a block moves
 MOVED, READY = 0, 1  # State.flag[STATUS]: w does not belong to the proposal yet
 STATUS, RUN = 0, 1  # of State.flag; RUN counts iterations without an acceptance
@@ -53,14 +54,16 @@ def new_state(random: np.ndarray, t: np.ndarray) -> State:
 def new_proposal(
     near: np.ndarray, center: np.ndarray, scale: np.ndarray, edges: list[tuple[int, int]]
 ) -> Proposal:
-    """Independence proposals of blocks of x."""
-    blocks = [(*edge, INDEPENDENCE) for edge in edges]
+    """Independence proposals of blocks of x; last, a walk of all of x that waits to be needed."""
+    d = len(center)
+    blocks = [*((*edge, INDEPENDENCE) for edge in edges), (0, d, IDLE)]
+    steps = [*(1.0 for _ in edges), WALK_STEP / math.sqrt(max(d, 1))]
     return Proposal(
         np.array(near, dtype=np.float64),
         np.array(center, dtype=np.float64),
         np.array(scale, dtype=np.float64, order="C"),
         np.array(blocks, dtype=np.int64).reshape(-1, 3),
-        np.array([(1.0, 0.0, 0.0)] * len(blocks)).reshape(-1, 3),
+        np.array([(step, 0.0, 0.0) for step in steps]),
     )
 
 
