@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from test_extend import STRUCTURES, assert_same
+from test_keep import equal_summaries
 from test_sampling import frame
 
 import bayesglmm as bg
@@ -33,7 +34,7 @@ def slowly(self):
     move(self)
     time.sleep(0.02 if self.iteration < int(sys.argv[3]) else 0.5)
 Worker._chunk = slowly
-more = {"keep": "stream", "stream": sys.argv[4]} if len(sys.argv) > 4 else {}
+more = dict(zip(("keep", "stream"), sys.argv[4:]))
 model(sys.argv[1]).sample(
     checkpoint=sys.argv[2], checkpoint_seconds=0.0, jobs=2, **OPTIONS, sampler=sys.argv[1], **more
 )
@@ -85,7 +86,7 @@ def test_a_killed_run_goes_on_to_the_same_draws(sampler, place, tmp_path):
 @pytest.mark.parametrize("place", [20, 75])
 def test_a_killed_stream_goes_on_to_the_same_draws(place, tmp_path):
     path, file = tmp_path / "run.ckpt", tmp_path / "u.nc"
-    kill_a_run("gibbs", path, place, str(file))
+    kill_a_run("gibbs", path, place, "stream", str(file))
     assert not file.exists()
     options = OPTIONS | {"checkpoint": path, "keep": "stream", "stream": file}
     whole = model("gibbs").sample(**OPTIONS)
@@ -101,6 +102,16 @@ def test_a_killed_stream_goes_on_to_the_same_draws(place, tmp_path):
     file.unlink()
     with pytest.raises(bg.LoadError, match="draws of effects that the checkpoint goes on from"):
         model("gibbs").sample(**options)
+
+
+def test_a_killed_summary_goes_on_to_the_same_sums(tmp_path):
+    path = tmp_path / "run.ckpt"
+    kill_a_run("gibbs", path, 75, "summary")
+    options = OPTIONS | {"keep": "summary"}
+    post = model("gibbs").sample(checkpoint=path, **options)
+    equal_summaries(post, model("gibbs").sample(**options))
+    longer = model("gibbs").sample(**options | {"draws": 45})
+    equal_summaries(post.extend(5, progress=False), longer)
 
 
 def test_an_interrupted_stream_goes_on_in_its_own_file(tmp_path):
