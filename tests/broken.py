@@ -358,7 +358,7 @@ CATALOGUE = [
         "logs -= log(C[g])",
         "logs -= 0.0 * log(C[g])",
         BERNOULLI,
-        "nuts",
+        "hmc",
     ),
     Broken(
         "no Jacobian (several standardized effects)",
@@ -374,7 +374,7 @@ CATALOGUE = [
         "v[g] = l * c[g] / h + x[g] / C[g]",
         "v[g] = l * c[g] / h + x[g]",
         BERNOULLI,
-        "nuts",
+        "hmc",
     ),
     Broken(
         "collapsed, no log det of C",
