@@ -17,6 +17,8 @@ import numpy as np
 from references import REFERENCES, brms_priors
 
 import bayesglmm as bg
+from bayesglmm import sampling
+from bayesglmm.collapsed_program import CollapsedProgram
 from bayesglmm.fits.mode import unfitted
 from bayesglmm.model import Model
 
@@ -59,6 +61,54 @@ def models() -> dict[str, Callable[[], Model]]:
         "sim_logit 500x10": reference["simlogit"],
         "sleepstudy": reference["sleep"],
     }
+
+
+def gaussian_slope() -> Model:
+    """10,000 groups of 10 rows with a random slope."""
+    rng = np.random.default_rng(SEED)
+    g, x = np.repeat(np.arange(10_000), 10), rng.normal(size=100_000)
+    u = rng.normal(size=(10_000, 2)) * (1.0, 0.5)
+    y = 1.0 + 0.3 * x + u[g, 0] + u[g, 1] * x + rng.normal(size=g.size)
+    return bg.glmm("y ~ x + (x | g)", {"g": g, "x": x, "y": y}, priors=brms_priors({"x": x}, 1, 0))
+
+
+def gaussian_models() -> dict[str, tuple[Callable[[], Model], int]]:
+    """Models of the collapsed sampler by name, and draws of each chain."""
+    reference = {r.name: r.model for r in REFERENCES}
+    penicillin = {"Intercept": bg.Normal(23.0, 5.0), "sd": bg.HalfStudentT(3, 5.0)}
+    return {
+        "sleepstudy": (reference["sleep"], 20_000),
+        "penicillin": (
+            lambda: bg.glmm(
+                "diameter ~ 1 + (1 | plate) + (1 | sample)",
+                bg.load_dataset("penicillin"),
+                priors=penicillin,
+            ),
+            20_000,
+        ),
+        "radon_slope": (reference["radon_slope"], 20_000),
+        "gaussian 10,000x10": (gaussian_slope, 500),
+    }
+
+
+def collapsed_row(name: str, model: Model, draws: int) -> tuple[str, ...]:
+    """Speed of the collapsed sampler on a model."""
+    sampling.start(model, "collapsed")  # compiles
+    begun = time.thread_time()
+    map, covariance = sampling.start(model, "collapsed")
+    before = time.thread_time() - begun
+    result = run(
+        lambda warmup: CollapsedProgram(model, map.center, covariance, warmup),
+        chain_count=CHAINS,
+        warmup=WARMUP,
+        draws=draws,
+        seed=SEED,
+    )
+    ess = smallest_ess(model, result.draws)
+    share = CHAINS * DEFAULT_DRAWS / result.count
+    whole = before + result.seconds["warmup"] + share * result.seconds["sampling"]
+    speed = f"{ess / result.seconds['sampling']:,.0f}"
+    return (*_detail(name, result, ess, before, share * ess / whole), speed)
 
 
 def main() -> int:
@@ -117,6 +167,16 @@ def main() -> int:
         ("model, sampler", "us/draw", "min ESS", "a draw", "accept", "fit s", "warm-up s",
          "sampling s", "ESS/s of all"),
         details,
+    )  # fmt: skip
+    report("Gaussian models, collapsed")
+    report.table(
+        ("model", "us/draw", "min ESS", "a draw", "accept", "fit s", "warm-up s", "sampling s",
+         "ESS/s of all", "ESS/s"),
+        [
+            collapsed_row(name, make(), draws)
+            for name, (make, draws) in gaussian_models().items()
+            if arguments.only in (None, name)
+        ],
     )  # fmt: skip
     report.save()
     return 0
