@@ -202,13 +202,6 @@ BROKEN = [
         NESTED,
     ),
     Broken(
-        "one row a level in units of sigma",
-        LEVELS,
-        "one_w[g] *= phi * phi",
-        "one_w[g] *= phi",
-        GAUSSIAN,
-    ),
-    Broken(
         "eta of another factor's layout",
         LEVELS,
         "out[i] = eta[source[i]]",
