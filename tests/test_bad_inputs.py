@@ -465,9 +465,10 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.number[:40])
 def test_case(case):
     data = case.change(frame(case.asked.get("family", "poisson")))
-    start = time.perf_counter()
+    # Of the processor: other work beside is no fault of the case.
+    start = time.process_time()
     found = attempt(**{"formula": "y ~ x + (1|g)", "data": data, **case.asked})
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     assert found.kind == case.outcome, found.message
     for word in case.words:
         assert word in found.message
