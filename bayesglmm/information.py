@@ -115,8 +115,8 @@ def group_log_likelihood(post: "Posterior") -> np.ndarray:
     draws_u = np.asarray(post.values["u"][factor.name]).reshape(-1, len(factor.levels), q)
     away = draws_u - draws_u.mean(axis=0)
     cov = np.einsum("njk,njl->jkl", away, away) / len(draws_u)
+    mean = draws_u.mean(axis=0)
     nodes = Nodes(q)
-    start = nodes.at(draws_u.mean(axis=0), WIDER**2 * cov)
     index = factor.index[order]
     response = design.response
     y, w, _ = family.prepare(response.y, response.known, design.weights)
@@ -131,20 +131,20 @@ def group_log_likelihood(post: "Posterior") -> np.ndarray:
     def integrand(
         at: tuple[np.ndarray, np.ndarray], eta: np.ndarray, phi: float, L: np.ndarray
     ) -> np.ndarray:
-        u, log_weights = at
-        both = eta[:, None] + np.einsum("nk,nik->ni", z, u[index])
+        v, log_weights = at
+        both = eta[:, None] + np.einsum("nk,nik->ni", z @ L, v[index])
         rows(families.LOGLIK, both.reshape(-1), y, w, phi, values, unused, unused, unused)
         logs = np.add.reduceat(values.reshape(-1, nodes.count), first, axis=0)
-        return np.asarray(logs + _log_normal(u, L) + log_weights)
+        return np.asarray(logs + _log_normal(v) + log_weights)
 
     out = np.empty((post.chains, post.draws, len(factor.levels)))
     for chain in range(post.chains):
         for k in range(post.draws):
             eta = X @ post.values["beta"][chain, k] + offset
             at = 1.0 if phi is None else float(phi[chain, k])
-
             given = eta, at, L[chain, k]
             # The draw's own mean and covariance of the effects, by the wide nodes; then at them.
+            start = nodes.at(*_standardized(mean, cov, L[chain, k]))
             narrow = nodes.at(*_moments(start[0], integrand(start, *given)))
             out[chain, k] = _log_sum(integrand(narrow, *given))
     return out + constant
@@ -194,13 +194,26 @@ def _log_sum(logs: np.ndarray) -> np.ndarray:
     return np.asarray(most + np.log(np.exp(logs - most[:, None]).sum(axis=1)))
 
 
-def _log_normal(u: np.ndarray, L: np.ndarray) -> np.ndarray:
-    """Log density of N(0, L L') at u (J, K, q)."""
-    q = L.shape[0]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        v = np.linalg.solve(L, u.reshape(-1, q).T)
-        value = -0.5 * (v**2).sum(axis=0) - np.log(np.diag(L)).sum()
-    return np.asarray(value - 0.5 * q * math.log(2.0 * math.pi)).reshape(u.shape[:2])
+def _log_normal(v: np.ndarray) -> np.ndarray:
+    """Log density of N(0, I) at v (J, K, q)."""
+    return np.asarray(-0.5 * ((v**2).sum(axis=-1) + v.shape[-1] * math.log(2.0 * math.pi)))
+
+
+def _standardized(
+    mean: np.ndarray, cov: np.ndarray, L: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where to look for a draw's standardized effects: means (J, q), covariances (J, q, q).
+
+    Those of all draws, but never wider than the effects are before the data are seen: a draw with a
+    small sd has its effects near 0, and nodes as far apart as those of other draws miss them.
+    """
+    inverse = np.linalg.inv(L + TINY * np.eye(len(L)))
+    spread, axes = np.linalg.eigh(inverse @ cov @ inverse.T)
+    own = np.einsum("jkl,jk->jl", axes, mean @ inverse.T) * np.minimum(
+        1.0, 1.0 / np.maximum(spread, TINY)
+    )
+    scaled = axes * (WIDER**2 * np.clip(spread, 0.0, 1.0))[:, None, :]
+    return np.einsum("jkl,jl->jk", axes, own), scaled @ axes.swapaxes(1, 2)
 
 
 def _tree(post: "Posterior") -> "xarray.DataTree":

@@ -1,5 +1,6 @@
 """Leaving out rows and groups, WAIC, shares of variance: closed forms and brute force."""
 
+import dataclasses
 import math
 import warnings
 
@@ -77,6 +78,28 @@ def test_slopes_are_integrated_over_both_effects(sampled):
         steps = (grids[0][1] - grids[0][0]) * (grids[1][1] - grids[1][0])
         expected = logs.max() + math.log(np.exp(logs - logs.max()).sum() * steps)
         assert made[0, 7, g] == pytest.approx(expected, abs=1e-4)
+
+
+def test_groups_are_integrated_in_draws_of_a_small_sd_too():
+    """Nodes as far apart as the effects of other draws miss the effects of these."""
+    model = results.model("cbpp")
+    rng = np.random.default_rng(3)
+    sds = np.geomspace(1e-6, 2.0, 40)
+    u = rng.normal(size=(1, 40, 15, 1)) * sds[None, :, None, None]
+    beta = np.array([-1.4, -1.0, -1.1, -1.6])
+    post = results.posterior(model, beta, 1e-12 * np.eye(4), cor=np.zeros(0))
+    values = {**post.values, "beta": np.tile(beta, (1, 40, 1)), "sd": sds[None, :, None]}
+    values |= {"cor": np.zeros((1, 40, 0)), "u": {"herd": u}}
+    made = group_log_likelihood(dataclasses.replace(post, values=values))
+    x = np.linspace(-9, 9, 8_001)
+    w = stats.norm.pdf(x) * (x[1] - x[0])
+    response, index = model.design.response, model.design.factors[0].index
+    for k, sd in enumerate(sds):
+        p = 1 / (1 + np.exp(-((model.design.X @ beta)[:, None] + sd * x)))
+        logs = stats.binom.logpmf(response.y[:, None], response.trials[:, None], p)
+        for g in range(15):
+            own = np.exp(logs[index == g].sum(axis=0)) @ w
+            assert made[0, k, g] == pytest.approx(math.log(own), abs=1e-4)
 
 
 def test_leaving_out_groups_and_rows_are_arviz_objects(sampled):
