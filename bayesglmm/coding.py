@@ -23,6 +23,8 @@ MAX_COLUMNS = 10_000
 # A text column that spells numbers and has more levels than this was meant as numbers.
 MAX_NUMERIC_LEVELS = 20
 
+TRUTH = {"true": 1.0, "false": 0.0}
+
 Functions = Mapping[str, Callable[..., Any]]
 _ELEMENTWISE: dict[str, Callable[[Any], Any]] = {
     "log": np.log,
@@ -142,7 +144,11 @@ class Coder:
         if isinstance(node, Name):
             column = self.table.column(node.name)
             if not column.is_numeric:
-                raise DataError(f"column {node.name!r} is text where numbers are needed")
+                truth = self._truth(column)
+                if truth is not None:
+                    return truth
+                where = self._no_number(column)
+                raise DataError(f"column {node.name!r} is text where numbers are needed{where}")
             return column.numbers(self.rows)
         if isinstance(node, Operation):
             operands = [self._value(operand) for operand in node.operands]
@@ -154,6 +160,36 @@ class Coder:
         if node.function in ("center", "scale"):
             return self._standardized(node, arguments[0])
         return _ELEMENTWISE[node.function](arguments[0])
+
+    def _truth(self, column: Column) -> np.ndarray | None:
+        """Texts "True" and "False" of new data as 1 and 0, where the data had booleans or these.
+
+        A file has no booleans, so that what was one in a data frame comes from it as text.
+        """
+        if not self._may_be_truth(column):
+            return None
+        found = column.levels(self.rows)
+        words = [TRUTH.get(text.lower()) for text in found.texts]
+        if not words or None in words:
+            return None
+        return np.array([*words, np.nan], dtype=np.float64)[found.codes]
+
+    def _may_be_truth(self, column: Column) -> bool:
+        return not self.fitting and self.frozen.ranges.get(column.name) == (0.0, 1.0)
+
+    def _no_number(self, column: Column) -> str:
+        """The first text that spells no number, and its row; empty where all do."""
+        texts = column.values if column.kind == "text" else ()
+        truth = TRUTH if self._may_be_truth(column) else {}
+        for k, text in enumerate(texts):
+            if str(text).lower() in truth:
+                continue
+            try:
+                float(text)
+            except (TypeError, ValueError):
+                if not column.missing[k]:
+                    return f" ({text!r} at row {k})"
+        return ""
 
     def _user(self, node: Call, arguments: list[Any]) -> np.ndarray:
         arguments = [np.array(np.broadcast_to(a, self.size)) for a in arguments]

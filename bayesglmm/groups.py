@@ -1,5 +1,6 @@
 """Groups: the bars of a formula as factors and the terms that vary by them."""
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from . import checks
 from .coding import Coder
 from .columns import Column
-from .errors import DataError
+from .errors import DataError, DataWarning
 from .formula import Bar, Formula, Product
 from .wording import counted, shown_levels
 
@@ -139,6 +140,15 @@ def _check_group_column(
     checks.group_column(column.name, values, texts, coder.size, findings)
 
 
+def _lost_zeros(known: tuple[str, ...], unseen: list[str]) -> str:
+    """What to say where levels are known but for leading zeros, which readers of numbers drop."""
+    padded = {level.lstrip("0") or "0": level for level in known if level[:1] == "0"}
+    for level in unseen:
+        if level in padded:
+            return f"; it knows {padded[level]!r}: read {level!r} as text, with its zeros"
+    return ""
+
+
 def among(known: Factor, new: Factor, *, append: bool) -> Factor:
     """New rows' levels as levels of the design."""
     place = {level: k for k, level in enumerate(known.levels)}
@@ -146,7 +156,14 @@ def among(known: Factor, new: Factor, *, append: bool) -> Factor:
     if unseen and not append:
         raise DataError(
             f"{known.name} has {counted(len(unseen), 'level')} that the model does not know "
-            f"({shown_levels(unseen)})"
+            f"({shown_levels(unseen)}){_lost_zeros(known.levels, unseen)}"
+        )
+    lost = _lost_zeros(known.levels, unseen)
+    if lost:
+        warnings.warn(
+            f"{shown_levels(unseen)} of {known.name} are taken as new groups{lost}",
+            DataWarning,
+            stacklevel=2,
         )
     levels = (*known.levels, *unseen)
     place.update({level: len(known.levels) + k for k, level in enumerate(unseen)})

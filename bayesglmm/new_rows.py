@@ -116,7 +116,7 @@ def rows_at(
         else:
             columns[name] = given.column(name)
     table = Table({**{name: given.column(name) for name in given.names}, **columns})
-    checks.complete_rows({n: c.missing for n, c in columns.items()}, table.size, "refuse")
+    checks.complete_rows({n: c.missing for n, c in columns.items()}, table.size, "refuse", new=True)
     coder = Coder(table, functions=functions, frozen=design.frozen)
     X, _ = coder.columns(formula.products)
     factors, terms = groups.effects(formula, coder, None)
@@ -152,8 +152,8 @@ def _known(old: groups.Factor, new: groups.Factor, new_levels: str) -> groups.Fa
         return groups.among(old, new, append=new_levels != "refuse")
     except DataError as error:
         raise DataError(
-            f"{error}. new_levels='sample' draws their effects from the distribution of groups, "
-            "'zero' takes them as 0"
+            f"{error}. new_levels='sample' (--new-levels sample) draws their effects from the "
+            "distribution of groups, 'zero' takes them as 0"
         ) from None
 
 

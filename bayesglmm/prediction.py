@@ -176,10 +176,11 @@ class Prediction:
             "population": "at effects of 0",
             "marginal": "averaged over the distribution of groups",
         }[self.effects]
+        what = f", {what}" if self.model.design.factors else ""
         rows = self.rows.part(slice(0, SHOWN))
         few = replace(self, rows=rows, labels=self.labels[:SHOWN])
         on = "linear predictors" if self.scale == "link" else "means"
-        lines = [f"Predicted {on} of {name}, {what}"]
+        lines = [f"Predicted {on} of {name}{what}"]
         lines += [f"  {line}" for line in str(few.table()).splitlines()]
         if len(self.labels) > SHOWN:
             lines.append(f"  ... {len(self.labels) - SHOWN:,} more rows: frame() has them all")

@@ -11,6 +11,7 @@ from scipy.integrate import trapezoid
 
 import bayesglmm as bg
 from bayesglmm import prior_draws
+from bayesglmm.errors import DataError
 from bayesglmm.prediction import factors
 from bayesglmm.prior_density import dispersion_logpdf, prior_logpdf
 
@@ -115,6 +116,37 @@ def test_new_groups_are_refused_zero_or_drawn_from_the_distribution_of_groups(sl
 def test_arguments_that_do_not_fit_are_answered_in_words(herds, options, words):
     with pytest.raises(bg.DataError, match=words):
         herds.predict(**options)
+
+
+def test_ids_that_lost_their_zeros_are_no_new_groups_in_silence():
+    frame = results.data("cbpp")
+    frame["herd"] = [f"{int(herd):03d}" for herd in frame.herd]
+    post = with_effects(bg.glmm("incidence | trials(size) ~ 1 + (1 | herd)", frame, "binomial"))
+    new = {"herd": [1, 99]}
+    with pytest.raises(DataError, match=r"knows '001': read '1' as text, with its zeros\. new_lev"):
+        post.predict(new)
+    with pytest.warns(bg.DataWarning, match="'1', '99' of herd are taken as new groups; it knows"):
+        post.predict(new, new_levels="sample")
+
+
+def test_booleans_may_come_from_a_file():
+    frame = results.data("cbpp")
+    frame["late"] = frame.period.astype(str) > "2"
+    model = bg.glmm("incidence | trials(size) ~ late + (1 | herd)", frame, "binomial")
+    post = with_effects(model, np.array([-1.0, 0.5]))
+    expected = post.predict({"herd": ["1", "2"], "late": [True, False]})
+    made = post.predict({"herd": ["1", "2"], "late": ["TRUE", "False"]})
+    np.testing.assert_array_equal(made.draws, expected.draws)
+    with pytest.raises(DataError, match=r"'late' is text where numbers are needed \('no' at row 1"):
+        post.predict({"herd": ["1", "2"], "late": ["True", "no"]})
+    with pytest.raises(DataError, match="or leave those rows out$"):
+        post.predict({"herd": ["1", "2"], "late": [True, None]})
+
+
+def with_effects(model, beta=None):
+    beta = np.array([-1.0]) if beta is None else beta
+    u = {"herd": np.zeros((15, 1))}
+    return results.posterior(model, beta, np.eye(len(beta)), sd=[0.5], cor=np.zeros(0), u=u)
 
 
 def test_too_many_draws_for_the_memory_are_refused_but_summed_up(herds, monkeypatch):

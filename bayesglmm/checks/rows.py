@@ -15,9 +15,11 @@ MAX_OFFSET_RANGE = 700.0
 
 
 def complete_rows(
-    masks: Mapping[str, np.ndarray], size: int, missing: str
+    masks: Mapping[str, np.ndarray], size: int, missing: str, *, new: bool = False
 ) -> tuple[Rows, dict[str, int]]:
     """Positions without a missing value (None for all), and how many each column lacks.
+
+    Of `new` rows the message has no `missing`, which only a model takes.
 
     Raises
     ------
@@ -41,8 +43,8 @@ def complete_rows(
             for name, mask in gone.items()
         ]
         raise DataError(
-            f"values are missing: {'; '.join(parts)}. Fill them in, or leave those rows out with "
-            'missing="drop"'
+            f"values are missing: {'; '.join(parts)}. Fill them in, or leave those rows out"
+            + ("" if new else ' with missing="drop" (--missing drop)')
         )
     rows = np.flatnonzero(~np.logical_or.reduce(list(gone.values())))
     if rows.size == 0:
