@@ -22,14 +22,14 @@ LAGS = 40
 
 
 def chains(
-    post: "Posterior", names: Sequence[str] | None = None, *, path: str | Path | None = None
+    post: "Posterior", names: str | Sequence[str] | None = None, *, path: str | Path | None = None
 ) -> "Figure":
     """Plot every draw, how ranks spread over the chains, and autocorrelations.
 
     Parameters
     ----------
     post : Posterior
-    names : sequence of str, optional
+    names : str or sequence of str, optional
         Parameters, effects too; if not given the first twelve of the summary.
     path : str or Path, optional
         File that the figure is saved to.
@@ -41,7 +41,11 @@ def chains(
     """
     from matplotlib.figure import Figure
 
-    names = list(post.names[:MOST] if names is None else names)
+    if names is None:
+        names = post.names[:MOST]
+    names = [names] if isinstance(names, str) else list(names)
+    if not names:
+        raise DataError("there are no parameters to plot; leave out names for the first twelve")
     draws = [_draws(post, name) for name in names]
     figure = Figure(figsize=(9.0, 0.95 * len(names) + 0.9), dpi=150)
     panels = figure.subplots(len(names), 3, squeeze=False, width_ratios=[2.2, 1.0, 0.8])

@@ -59,6 +59,8 @@ def read(rows: Any, design: "Design", labels: Sequence[str] | None = None) -> Co
     if isinstance(rows, str):
         rows = [rows]
     by_label = isinstance(rows, Mapping)
+    if not (by_label or isinstance(rows, Sequence | np.ndarray)):
+        raise DataError(f"a contrast is a text, a dict by label or a matrix, not {rows!r}")
     if by_label and labels is not None:
         raise DataError("labels are given twice: as keys and as an argument")
     values = list(rows.values()) if by_label else list(rows)

@@ -96,12 +96,14 @@ class EffectCurve:
         title = f"{self.over.name} where the {scale.name or 'effect'} is {size:g}"
         return Crossing(title, self.comparisons, within, tuple(found))
 
-    def plot(self, ax: Any = None) -> Any:
+    def plot(self, ax: Any = None, *, path: Any = None) -> Any:
         """Plot the curves with their bands, and a line where there is no effect.
 
         Parameters
         ----------
         ax : matplotlib axes, optional
+        path : str or Path, optional
+            File that the figure is saved to.
 
         Returns
         -------
@@ -133,6 +135,8 @@ class EffectCurve:
         ax.set_xlabel(self.over.name)
         ax.set_ylabel(self.quantities.scale.name or "effect on the linear predictor")
         ax.legend()
+        if path is not None:
+            ax.figure.savefig(path)
         return ax
 
     def __str__(self) -> str:
@@ -249,6 +253,8 @@ def _of_steps(
     """A step of a number: from its value along the curve, or where the others are fixed."""
     if levels is not None:
         raise DataError(f"{variable.name!r} is a number: it has a step, not levels")
+    if not isinstance(step, int | float | np.number) or step == 0 or not np.isfinite(step):
+        raise DataError(f"step has to be a number other than 0, not {step!r}")
     label = f"{variable.name} + {step:g}"
     if others is None:
         return [Side(label, partial(_step, step))]

@@ -178,6 +178,11 @@ def fitted_curve(
                 f"effects has to be one of {', '.join(KINDS)}, not {kind!r}; curves of groups are "
                 "asked for by groups={...}"
             )
+    if not kinds:
+        raise DataError(f"effects has to name one of {', '.join(KINDS)}, or both")
+    for what, given in (("at", at), ("groups", groups)):
+        if given is not None and not isinstance(given, Mapping):
+            raise DataError(f"{what} has to be a dict of values by column, not {given!r}")
     grid = Grid(post.model.design, functions)
     along, values = grid.course(over)
     fixed = {k: v for k, v in (at or {}).items() if k in grid.variables}
@@ -230,6 +235,8 @@ def _groupings(grid: Grid, groups: Mapping[str, Any] | None) -> list[dict[str, s
             raise DataError(f"{name!r} is no grouping column; there are {', '.join(known)}")
         several = isinstance(given, Sequence | np.ndarray) and not isinstance(given, str)
         choices.append([level_text(v) for v in (given if several else (given,))])
+        if not choices[-1]:
+            raise DataError(f"groups names no level of {name!r}")
     return [dict(zip(groups, levels, strict=True)) for levels in product(*choices)]
 
 

@@ -73,21 +73,23 @@ class Grid:
         DataError
             If the fixed effects do not use it, with the close names.
         """
+        if not isinstance(name, str):
+            raise DataError(f"a predictor is given by its name, not by {name!r}")
         for product_ in self.formula.products:
             for node in product_:
                 if str(node) == name and is_categorical(node, self.design):
                     name = column_of(node)
         if name not in self.variables:
             close = get_close_matches(name, self.variables, n=2)
-            hint = f"did you mean {close[0]!r}?" if close else "they use "
-            raise DataError(
-                f"the fixed effects have no predictor {name!r}; "
-                f"{hint if close else hint + shown_levels(self.variables)}"
-            )
+            there = shown_levels(self.variables) or "no predictors"
+            hint = f"did you mean {close[0]!r}?" if close else f"they use {there}"
+            raise DataError(f"the fixed effects have no predictor {name!r}; {hint}")
         return self.variables[name]
 
     def setting(self, given: Setting) -> dict[str, tuple[Any, ...]]:
         """Values by predictor, checked: levels as text, numbers as float; several are averaged."""
+        if not isinstance(given, Mapping):
+            raise DataError(f"values of predictors are a dict by name, not {given!r}")
         made: dict[str, tuple[Any, ...]] = {}
         for name, value in given.items():
             variable = self.variable(name)

@@ -149,6 +149,8 @@ def _degrees(grid: Grid, asked: list[str], L: np.ndarray, df: np.ndarray) -> np.
 
 def _wanted(of: str | Sequence[str]) -> tuple[list[str], list[str]]:
     """Predictors whose means are asked for, and those within which pairs are made."""
+    if not isinstance(of, str | Sequence):
+        raise DataError(f"means are of a factor, like means('treat'), not of {of!r}")
     if not isinstance(of, str):
         shown, within = list(of), []
     else:

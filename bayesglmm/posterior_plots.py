@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .derived import Derived
+from .errors import DataError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,7 +53,7 @@ class PosteriorPlots(Derived):
 
         return spaghetti(self._whole, over, group, **options)
 
-    def plot_chains(self, names: Sequence[str] | None = None, **options: Any) -> "Figure":
+    def plot_chains(self, names: str | Sequence[str] | None = None, **options: Any) -> "Figure":
         """Plot traces, ranks and autocorrelations; see `chain_plot.chains`."""
         from .chain_plot import chains
 
@@ -64,12 +65,23 @@ class PosteriorPlots(Derived):
 
         return priors(self._whole, **options)
 
-    def plot_trace(self, var_names: Sequence[str] = ("beta", "sd", "cor"), **options: Any) -> Any:
+    def plot_trace(
+        self, var_names: str | Sequence[str] = ("beta", "sd", "cor"), **options: Any
+    ) -> Any:
         """Plot densities and traces with ``arviz_plots.plot_trace_dist``; options go to it.
 
         Variables that the model does not have are left out.
+
+        Raises
+        ------
+        DataError
+            If it has none of them.
         """
         import arviz_plots
 
-        present = [name for name in var_names if name in self._whole.data.posterior.data_vars]
+        asked = [var_names] if isinstance(var_names, str) else list(var_names)
+        there = list(self._whole.data.posterior.data_vars)
+        present = [name for name in asked if name in there]
+        if not present:
+            raise DataError(f"there is no variable of {asked}; there are {', '.join(there)}")
         return arviz_plots.plot_trace_dist(self._whole.data, var_names=present, **options)

@@ -8,6 +8,7 @@ import numpy as np
 
 from .columns import Table, level_text
 from .errors import DataError
+from .expressions import Name
 from .grid import Grid
 from .wording import shown_levels
 
@@ -121,15 +122,22 @@ def _ends(x: np.ndarray) -> tuple[float, float]:
 def _numbers(design: "Design", over: str, data: Any) -> np.ndarray:
     """Values (n,) of a column in the rows of the design."""
     if data is not None:
-        column = Table(data).column(over)
+        table = Table(data)
+        column = table.column(over)
         if column.kind != "number":
             raise DataError(f"{over!r} is no column of numbers")
+        if design.rows_read and table.size != design.rows_read:
+            raise DataError(
+                f"data has {table.size} rows, and the model was made of {design.rows_read}: give "
+                "the same data"
+            )
         return np.asarray(column.values, dtype=float)[design.rows]
-    if over in design.columns:
-        return np.asarray(design.X[:, design.columns.index(over)])
-    for term in design.terms:
-        if over in term.names:
-            return np.asarray(term.z[:, term.names.index(over)])
+    for text in (over, str(Name(over, 0))):  # columns with a space are called by their backticks
+        if text in design.columns:
+            return np.asarray(design.X[:, design.columns.index(text)])
+        for term in design.terms:
+            if text in term.names:
+                return np.asarray(term.z[:, term.names.index(text)])
     raise DataError(
         f"the model keeps no column of numbers {over!r}; give the data, data=frame, to take it from"
     )
@@ -144,7 +152,9 @@ def _chosen(
             return list(range(count))
         return np.unique(np.linspace(0, len(there) - 1, count).astype(int)).tolist()
     place = {name: k for k, name in enumerate(there)}
-    texts = [level_text(level) for level in levels]
+    texts = [level_text(level) for level in ([levels] if isinstance(levels, str) else levels)]
+    if not texts:
+        raise DataError("levels names no group; leave it out for all")
     for text in texts:
         if text not in place:
             raise DataError(f"{group} has no level {text!r}; it has {shown_levels(there)}")

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import results
 
+import bayesglmm as bg
 from bayesglmm.errors import DataError
 
 matplotlib.use("Agg")
@@ -97,6 +98,11 @@ def test_curves_of_groups_have_their_effects(epilepsy):
         ({"over": "visit", "groups": {"id": [999]}}, "999"),
         ({"over": "visit", "groups": {"subject": [1]}}, "subject"),
         ({"over": "visit", "groups": {"id": range(1, 50)}}, "49 curves"),
+        ({"over": "visit", "groups": {"id": []}}, "no level of 'id'"),
+        ({"over": "visit", "groups": [3]}, "groups has to be a dict"),
+        ({"over": "visit", "at": 3}, "at has to be a dict"),
+        ({"over": "visit", "effects": ()}, "population, marginal"),
+        ({"over": 3}, "by its name, not by 3"),
     ],
 )
 def test_refusals_say_what_there_is(epilepsy, options, words):
@@ -135,6 +141,34 @@ def test_spaghetti_goes_through_the_fitted_means_of_every_group(epilepsy):
     assert len(given.axes[0].lines) == 59 + 1
     with pytest.raises(DataError, match="no group 'treat'"):
         epilepsy.plot_spaghetti("visit", "treat")
+
+
+def test_spaghetti_of_a_column_with_a_space_and_of_data_that_do_not_fit():
+    frame = results.data("sleepstudy").rename(columns={"Days": "days awake"})
+    model = bg.glmm("Reaction ~ `days awake` + (1 | Subject)", frame)
+    post = results.posterior(
+        model,
+        np.array([250.0, 10.0]),
+        np.eye(2),
+        sd=[30.0],
+        cor=np.zeros(0),
+        sigma=30.0,
+        u={"Subject": np.zeros((18, 1))},
+    )
+    assert len(post.plot_spaghetti("days awake").axes[0].lines) == 18 + 1
+    assert len(post.plot_spaghetti("days awake", levels="308").axes[0].lines) == 1 + 1
+    with pytest.raises(DataError, match="10 rows, and the model was made of 180"):
+        post.plot_spaghetti("days awake", data=frame[:10])
+    with pytest.raises(DataError, match="names no group"):
+        post.plot_spaghetti("days awake", levels=[], panels=True)
+
+
+def test_traces_of_one_name_and_of_none(epilepsy):
+    assert len(epilepsy.plot_chains("visit").axes) == 3
+    with pytest.raises(DataError, match="no parameters"):
+        epilepsy.plot_chains([])
+    with pytest.raises(DataError, match="there are beta, sd"):
+        epilepsy.plot_trace("vist")
 
 
 def test_a_forest_of_ratios_has_a_logarithmic_axis(epilepsy):
