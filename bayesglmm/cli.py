@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -68,13 +69,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         The exit code: 0 good, 1 not converged, 2 bad input, 3 interrupted.
     """
-    arguments = _parser().parse_args(argv)
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
-            return int(arguments.run(arguments))
+            arguments = _parser().parse_args(argv)
+            code = int(arguments.run(arguments))
+            sys.stdout.flush()  # here, where a reader that has gone is met
+            return code
         except KeyboardInterrupt:
             return _fail("interrupted before there were any draws", INTERRUPTED)
+        except BrokenPipeError:
+            # Whoever read has seen enough, as `head` does: no message, nor one of Python's at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            return INTERRUPTED
         except (ValueError, OSError) as error:
             return _fail(str(error), BAD_INPUT)
 

@@ -212,7 +212,10 @@ class _Parser:
         node = self.expression(0)
         token = self.tokens[self.at]
         if token.kind != "end":
-            raise self.fail(f"unexpected {token.value!r}", token.position)
+            hint = ""
+            if token.kind == "name":
+                hint = "; a column whose name has a space is written in backticks, `my column`"
+            raise self.fail(f"unexpected {token.value!r}{hint}", token.position)
         return node
 
     def operation(

@@ -281,7 +281,9 @@ class PosteriorDerived(PosteriorPlots):
 
         name = self._whole.model.family.dispersion
         phi = float(self._whole.values[name].mean()) if name else 1.0
-        effects = {k: np.asarray(u).mean(axis=(0, 1)) for k, u in self._whole.values["u"].items()}
+        drawn = self._whole.values.get("u", {})
+        factors = [factor.name for factor in self._whole.model.design.factors]
+        effects = {name: np.asarray(drawn[name]).mean(axis=(0, 1)) for name in factors}
         beta = self._whole.values["beta"].mean(axis=(0, 1))
         return residuals(self._whole.model, beta, effects, phi, kind)
 

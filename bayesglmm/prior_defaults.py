@@ -91,7 +91,7 @@ def resolve(design: "Design", family: "Family", given: dict[str, Any], center: b
     for key in given:
         if key not in known:
             close = difflib.get_close_matches(str(key), sorted(known), n=3)
-            hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+            hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else "."
             raise PriorError(
                 f"priors: {key!r} is no part of this model{hint} Known: {', '.join(sorted(known))}"
             )

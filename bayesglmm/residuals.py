@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import families
+from .errors import DataError
 
 if TYPE_CHECKING:
     from .model import Model
@@ -38,11 +39,11 @@ def fitted(
 
     Raises
     ------
-    ValueError
+    DataError
         For an unknown kind.
     """
     if kind not in ("response", "link"):
-        raise ValueError(f"kind has to be 'response' or 'link', not {kind!r}")
+        raise DataError(f"kind has to be 'response' or 'link', not {kind!r}")
     eta = linear_predictor(model, beta, effects)
     return eta if kind == "link" else model.family.linkinv(eta)
 

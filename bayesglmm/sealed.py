@@ -56,7 +56,9 @@ def replacing(path: Path, force: bool) -> Iterator[Path]:
     except OSError as error:
         if isinstance(error, FileExistsError):
             raise taken(path) from None
-        free = shutil.disk_usage(path.parent).free if path.parent.is_dir() else 0
+        if not path.absolute().parent.is_dir():
+            refuse_place(path)
+        free = shutil.disk_usage(path.absolute().parent).free
         raise OSError(f"{path} could not be written ({error}); {free} bytes are free") from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ import numpy as np
 
 from .diagnostics.mcse import mcse_mean
 from .diagnostics.rhat import convergence
+from .errors import DataError
 from .tables import Table
 
 CI_KINDS = ("eti", "hdi")
@@ -36,7 +37,7 @@ def summarize(
 
     Raises
     ------
-    ValueError
+    DataError
         For a probability outside (0, 1) or an unknown kind of interval.
     """
     moments = described(draws, ci_prob, ci_kind)
@@ -55,10 +56,10 @@ def summarize(
 
 def described(draws: np.ndarray, ci_prob: float, ci_kind: str) -> dict[str, np.ndarray]:
     """Columns ``mean sd median`` and the limits of `summarize`, which says what is raised."""
-    if not 0 < ci_prob < 1:
-        raise ValueError(f"ci_prob must lie between 0 and 1; it is {ci_prob}")
+    if not isinstance(ci_prob, int | float | np.number) or not 0 < ci_prob < 1:
+        raise DataError(f"ci_prob must lie between 0 and 1; it is {ci_prob!r}")
     if ci_kind not in CI_KINDS:
-        raise ValueError(f"ci_kind must be one of {', '.join(CI_KINDS)}; it is {ci_kind!r}")
+        raise DataError(f"ci_kind must be one of {', '.join(CI_KINDS)}; it is {ci_kind!r}")
     if draws.shape[1] == 0:
         draws = _nothing(draws)
     pooled = np.sort(draws.reshape(-1, draws.shape[-1]), axis=0)

@@ -1,6 +1,7 @@
 """The command line: what it prints where, and its exit codes."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -174,6 +175,20 @@ def test_wrong_arguments_are_said_on_one_line(capsys, arguments):
         main(arguments)
     assert stop.value.code == BAD_INPUT
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("arguments", [["datasets"], ["--print-completion", "bash"]])
+def test_a_reader_that_has_seen_enough_is_no_error(arguments):
+    read, write = os.pipe()
+    os.close(read)
+    made = subprocess.run(
+        [sys.executable, "-m", "bayesglmm.cli", *arguments],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(write)
+    assert (made.returncode, made.stderr) == (3, "")
 
 
 def test_the_module_runs_as_a_program():

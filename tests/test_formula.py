@@ -280,3 +280,8 @@ def test_ten_thousand_strings_run_nothing_and_end(tmp_path):
     assert not canary.exists()
     assert accepted > 250  # the generator does reach the evaluation
     assert slowest < 1.0
+
+
+def test_a_name_with_a_space_is_told_of_backticks():
+    with pytest.raises(FormulaError, match="unexpected 'pressure'; .* in backticks"):
+        parse("y ~ blood pressure")

@@ -42,7 +42,9 @@ def test_limits_are_named_by_their_probability():
     assert {"hdi_5%", "hdi_95%"} <= set(post.summary(ci_prob=0.9, ci_kind="hdi").columns)
 
 
-@pytest.mark.parametrize("options", [{"ci_prob": 1.0}, {"ci_prob": 95}, {"ci_kind": "bca"}])
+@pytest.mark.parametrize(
+    "options", [{"ci_prob": 1.0}, {"ci_prob": 95}, {"ci_prob": "a"}, {"ci_kind": "bca"}]
+)
 def test_impossible_limits_are_refused(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         fakes.posterior().summary(**options)

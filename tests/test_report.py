@@ -102,6 +102,9 @@ def test_effects_that_were_not_kept_are_said_to_be(tmp_path):
     post = model.sample(draws=250, warmup=300, seed=3, keep="summary", progress=False)
     text = post.report(tmp_path / "r.html").read_text(encoding="utf-8")
     assert "were not kept" in text
+    for kind in ("quantile", "response"):
+        with pytest.raises(bg.DataError, match="were not kept"):
+            post.residuals(kind)
 
 
 def test_a_report_that_did_not_converge_says_so(tmp_path):
