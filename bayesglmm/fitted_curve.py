@@ -112,7 +112,9 @@ class FittedCurve:
             ax.set_xticks(x, self.values)
         link = self.predictions[0].scale == "link"
         ax.set_xlabel(self.over.name)
-        ax.set_ylabel(f"linear predictor of {self.response}" if link else f"mean {self.response}")
+        offset = ", offset at 0" if self.predictions[0].model.design.offset.any() else ""
+        what = f"linear predictor of {self.response}" if link else f"mean {self.response}"
+        ax.set_ylabel(what + offset)
         if any(self.curves):
             ax.legend(frameon=False, fontsize=8)
         ax.spines[["top", "right"]].set_visible(False)
@@ -122,7 +124,9 @@ class FittedCurve:
 
     def __str__(self) -> str:
         prob = f"{100 * self.predictions[0].ci_prob:g}%"
-        return f"Mean {self.response} along {self.over.name}, {prob} limits\n{self.table()}"
+        offset = ", offset at 0" if self.predictions[0].model.design.offset.any() else ""
+        title = f"Mean {self.response} along {self.over.name}{offset}, {prob} limits"
+        return f"{title}\n{self.table()}"
 
     def __repr__(self) -> str:
         return f"<FittedCurve of {self.response} along {self.over.name}, {len(self.curves)} curves>"

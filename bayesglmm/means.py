@@ -230,5 +230,7 @@ def _notes(grid: Grid, setting: dict[str, tuple[Any, ...]], asked: list[str]) ->
             lines.append(f"{variable.name} averaged over {len(variable.levels)} levels")
         else:
             lines.append(f"{variable.name} at its mean {variable.mean:.4g}")
+    if grid.design.offset.any():
+        lines.append("offset at 0")
     typical = ("of a typical group: effects at 0",) if grid.design.terms else ()
     return (*typical, "; ".join(lines)) if lines else typical

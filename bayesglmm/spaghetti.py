@@ -1,6 +1,7 @@
 """Fitted means of every group along a predictor, at the rows of the data."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,8 +104,13 @@ def spaghetti(
             axes.plot(x[own], columns["mean"][own], color=FITTED, lw=0.8, alpha=faint)
         if over in Grid(design).variables:
             values = np.unique(x) if np.unique(x).size <= PANELS else np.linspace(*_ends(x), 50)
-            curve = post.curve({over: values.tolist()}).table().columns
-            axes.plot(values, curve["mean"], color=POPULATION, lw=2.2, label="at effects of 0")
+            (curve,) = post.curve({over: values.tolist()}).predictions
+            # Curves are without offset; the rows have theirs, beside which it has to stand.
+            middle = float(design.offset.mean())
+            curve = replace(curve, rows=curve.rows._replace(offset=np.full(len(values), middle)))
+            label = "at effects of 0" + (" and the mean offset" if design.offset.any() else "")
+            mean_there = curve.table().columns["mean"]
+            axes.plot(values, mean_there, color=POPULATION, lw=2.2, label=label)
             axes.legend(frameon=False, fontsize=8)
         axes.set_xlabel(over, fontsize=9)
         axes.set_ylabel(f"{mean} of each {group}", fontsize=9)

@@ -163,6 +163,21 @@ def test_spaghetti_of_a_column_with_a_space_and_of_data_that_do_not_fit():
         post.plot_spaghetti("days awake", levels=[], panels=True)
 
 
+def test_curves_say_that_offsets_are_out_and_spaghetti_has_their_mean():
+    frame = results.data("epilepsy").assign(weeks=2.0)
+    model = bg.glmm("seizures ~ visit + offset(log(weeks)) + (1 | id)", frame, "poisson")
+    u = {"id": np.zeros((59, 1))}
+    post = results.posterior(
+        model, np.array([1.0, 0.1]), 0.01 * np.eye(2), sd=[0.5], cor=np.zeros(0), u=u
+    )
+    curve = post.curve({"visit": [0.1]})
+    assert "offset at 0" in str(curve) and "offset at 0" in curve.plot().get_ylabel()
+    lines = post.plot_spaghetti("visit").axes[0].lines
+    # Without effects all groups lie on the line at effects of 0.
+    np.testing.assert_allclose(lines[0].get_ydata(), lines[-1].get_ydata(), rtol=1e-10)
+    assert "mean offset" in lines[-1].get_label()
+
+
 def test_traces_of_one_name_and_of_none(epilepsy):
     assert len(epilepsy.plot_chains("visit").axes) == 3
     with pytest.raises(DataError, match="no parameters"):

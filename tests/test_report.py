@@ -67,6 +67,20 @@ def test_the_code_of_the_report_makes_the_same_draws(seizures):
     assert words.fingerprint(names["model"]) == words.fingerprint(seizures.model)
 
 
+def test_the_code_of_the_report_says_what_was_left_out_and_weighted():
+    data = frame().assign(w=2.0)
+    data.loc[3, "x"] = np.nan
+    model = bg.glmm("y ~ x + (1 | g)", data, "gamma", missing="drop", weights="w")
+    post = model.sample(draws=20, warmup=50, chains=1, seed=1, progress=False)
+    code = words.code(post).replace("weights=...", "weights='w'")
+    names = {"data": data}
+    exec(code.replace("data = ...", ""), names)
+    assert words.fingerprint(names["model"]) == words.fingerprint(model)
+    inside = bg.glmm("y | weights(w) ~ x", data, "gamma", missing="drop")
+    post = inside.sample(draws=20, warmup=50, chains=1, seed=1, progress=False)
+    assert "weights=" not in words.code(post)
+
+
 def frame() -> pd.DataFrame:
     rng = np.random.default_rng(2)
     g = np.repeat(np.arange(12), 6)

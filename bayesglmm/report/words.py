@@ -113,6 +113,10 @@ def code(post: "Posterior") -> str:
         f"    family={_family(model)!r},\n    link={model.family.link!r},",
         f"    priors={_priors(model)},",
     ]
+    if model.design.dropped:
+        given.append("    missing='drop',")
+    if (model.design.weights != 1.0).any() and "weights(" not in model.design.formula:
+        given.append("    weights=...,  # the frequencies, a column or an array")
     if not model.center:
         given.append("    center=False,")
     return "\n".join(
