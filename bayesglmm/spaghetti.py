@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .coding import Functions
 from .columns import Table, level_text
 from .errors import DataError
 from .expressions import Name
@@ -34,6 +35,7 @@ def spaghetti(
     levels: Sequence[Any] | None = None,
     panels: bool = False,
     data: Any = None,
+    functions: Functions | None = None,
     path: str | Path | None = None,
 ) -> "Figure":
     """Plot posterior means of the rows' means against a predictor, a line for each group.
@@ -52,6 +54,8 @@ def spaghetti(
         A panel for each group, with its data and 95% bands, instead of lines in one plot.
     data : data frame or mapping, optional
         The data, where the formula uses `over` only inside of functions.
+    functions : mapping, optional
+        The user's own functions, where the formula has some.
     path : str or Path, optional
         File that the figure is saved to.
 
@@ -102,9 +106,9 @@ def spaghetti(
         faint = float(np.clip(8.0 / np.sqrt(len(chosen)), 0.25, 0.9))
         for own in rows:
             axes.plot(x[own], columns["mean"][own], color=FITTED, lw=0.8, alpha=faint)
-        if over in Grid(design).variables:
+        if over in Grid(design, functions).variables:
             values = np.unique(x) if np.unique(x).size <= PANELS else np.linspace(*_ends(x), 50)
-            (curve,) = post.curve({over: values.tolist()}).predictions
+            (curve,) = post.curve({over: values.tolist()}, functions=functions).predictions
             # Curves are without offset; the rows have theirs, beside which it has to stand.
             middle = float(design.offset.mean())
             curve = replace(curve, rows=curve.rows._replace(offset=np.full(len(values), middle)))

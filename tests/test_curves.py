@@ -178,6 +178,18 @@ def test_curves_say_that_offsets_are_out_and_spaghetti_has_their_mean():
     assert "mean offset" in lines[-1].get_label()
 
 
+def test_spaghetti_of_a_formula_with_a_function_of_ones_own():
+    frame = results.data("sleepstudy")
+    own = {"half": lambda x: x / 2}
+    model = bg.glmm("Reaction ~ half(Days) + (1 | Subject)", frame, functions=own)
+    u = {"Subject": np.zeros((18, 1))}
+    post = results.posterior(
+        model, np.array([250.0, 20.0]), np.eye(2), sd=[30.0], cor=np.zeros(0), sigma=30.0, u=u
+    )
+    figure = post.plot_spaghetti("Days", data=frame, functions=own)
+    assert len(figure.axes[0].lines) == 18 + 1
+
+
 def test_traces_of_one_name_and_of_none(epilepsy):
     assert len(epilepsy.plot_chains("visit").axes) == 3
     with pytest.raises(DataError, match="no parameters"):
