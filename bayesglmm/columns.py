@@ -233,7 +233,9 @@ def _of_values(name: str, values: Any) -> Column:
     if isinstance(values, Column):
         return replace(values, name=name)
     if isinstance(values, np.ndarray) and values.ndim != 1:
-        raise DataError(f"a column is an array of {values.ndim} dimensions; it has to have one")
+        raise DataError(
+            f"column {name!r} is an array of {values.ndim} dimensions; it has to have one"
+        )
     # Subclasses, like masked arrays, have rules of their own about what is missing.
     if type(values) is np.ndarray and values.dtype.kind in "biuf":
         return plain(name, values)

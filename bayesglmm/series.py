@@ -44,7 +44,7 @@ def opened(data: Any) -> tuple[list[str], int, Callable[[int, str], Column]]:
 def of_values(name: str, values: Any) -> Column:
     """A column of what pandas makes a series of: a list, an array, a series."""
     if isinstance(values, pd.DataFrame):
-        raise DataError("a column is itself a data frame; give one list or array a column")
+        raise DataError(f"column {name!r} is itself a data frame; give one list or array")
     return column(name, pd.Series(values))
 
 

@@ -151,7 +151,10 @@ def _response_variance(
         return np.log1p(1.0 / mean + more)
     if (family, link) == ("poisson", "sqrt"):
         return np.full(len(eta), 0.25)
+    kind = (
+        "response with known standard errors" if family == "gaussian_se" else f"{family} response"
+    )
     raise DataError(
-        f"a {family} response has no variance on the scale of the {link} link, so that shares of "
+        f"a {kind} has no variance on the scale of the {link} link, so that shares of "
         "variance do not exist"
     )

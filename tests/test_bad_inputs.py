@@ -390,8 +390,16 @@ CASES = [
     Case("67 list", lambda f: f.to_numpy().tolist(), P, "refuse", ("data frame", "list")),
     Case("67 array", lambda f: f[["y", "x"]].to_numpy(), P, "refuse", ("data frame", "ndarray")),
     Case("67 value", lambda f: {"y": [1, 2], "x": 1}, P, "refuse", ("'x' is one value",)),
-    Case("67 matrix", lambda f: {"y": f.y, "x": np.eye(N), "g": f.g}, P, "refuse", ("2 dim",)),
-    Case("67 frame", lambda f: {"y": f.y, "x": f, "g": f.g}, P, "refuse", ("itself a data frame",)),
+    Case(
+        "67 matrix", lambda f: {"y": f.y, "x": np.eye(N), "g": f.g}, P, "refuse", ("'x'", "2 dim")
+    ),
+    Case(
+        "67 frame",
+        lambda f: {"y": f.y, "x": f, "g": f.g},
+        P,
+        "refuse",
+        ("itself a data frame", "'x'"),
+    ),
     Case("67 ragged", lambda f: {"y": [1, 2], "x": [1]}, P, "refuse", ("differ in length",)),
     Case(
         "68",

@@ -65,6 +65,12 @@ def test_meta_analysis_is_the_maximum_of_the_closed_form(trials, method, restric
         assert fit.loglik == pytest.approx(-best.fun, abs=1e-8)
 
 
+def test_shares_of_variance_are_refused_in_the_words_of_the_formula(trials):
+    fit = bg.glmm("y | se(s) ~ 1 + (1|trial)", trials).fit("laplace")
+    with pytest.raises(bg.DataError, match="a response with known standard errors has no variance"):
+        fit.icc()
+
+
 def test_weighted_regression_without_effects(trials):
     X = np.column_stack([np.ones(13), trials.x])
     w = trials.s.to_numpy() ** -2.0
