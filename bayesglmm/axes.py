@@ -1,6 +1,33 @@
-"""Axes of plots: logarithmic ones with numbers that can be read."""
+"""What plots share: curves with bands, logarithmic axes that can be read, saved figures."""
 
+from pathlib import Path
 from typing import Any
+
+import numpy as np
+
+
+def curve(
+    ax: Any,
+    x: np.ndarray,
+    y: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    label: str,
+    levels: Any,
+) -> None:
+    """Draw a line with its band, or, along the levels of a factor, points with their limits."""
+    if levels:
+        ax.errorbar(x, y, yerr=[y - low, high - y], fmt="o", capsize=3, label=label)
+    else:
+        (line,) = ax.plot(x, y, label=label)
+        ax.fill_between(x, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+
+
+def saved(figure: Any, path: str | Path | None) -> Any:
+    """Return a figure, or axes, whose figure is saved if there is a path."""
+    if path is not None:
+        getattr(figure, "figure", figure).savefig(path)
+    return figure
 
 
 def logarithmic(axis: Any, lower: float, upper: float) -> None:

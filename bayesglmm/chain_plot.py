@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .axes import saved
 from .diagnostics.autocorrelation import autocorrelation
 from .errors import DataError
 from .fit_plots import COLOURS
@@ -72,9 +73,7 @@ def chains(
     for axes, label in zip(panels[-1], labels, strict=True):
         axes.set_xlabel(label, fontsize=8)
     figure.tight_layout(h_pad=0.3)
-    if path is not None:
-        figure.savefig(path)
-    return figure
+    return saved(figure, path)
 
 
 def _draws(post: "Posterior", name: str) -> np.ndarray:

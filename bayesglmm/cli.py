@@ -30,6 +30,53 @@ exit codes: 0 good, 1 not converged, 2 bad input, 3 interrupted
 """
 
 
+# Name, what adds its arguments, a line for --help, what its own --help begins and ends with.
+COMMANDS = (
+    (
+        "sample",
+        cli_sample.add,
+        "sample the posterior and print its summary",
+        "Sample the posterior of a model and print its summary, verdict first.",
+        EXAMPLES,
+    ),
+    (
+        "fit",
+        cli_fit.add_fit,
+        "fit by maximum likelihood and print the estimates",
+        "Fit a model by maximum likelihood and print the estimates.",
+        cli_fit.FIT_EXAMPLES,
+    ),
+    (
+        "compare",
+        cli_fit.add_compare,
+        "posterior and maximum-likelihood fits in one table",
+        "Sample the posterior, fit by maximum likelihood, and print both in one table.",
+        cli_fit.COMPARE_EXAMPLES,
+    ),
+    (
+        "report",
+        cli_report.add,
+        "a page on a saved posterior, for who did not run it",
+        "Write the report of a saved posterior: one HTML file that needs nothing else.",
+        cli_report.EXAMPLES,
+    ),
+    (
+        "diagnose",
+        cli_diagnose.add,
+        "the convergence of a saved posterior, or of a table of draws",
+        "Judge draws: the verdict in words, and the tables of all diagnostics.",
+        cli_diagnose.EXAMPLES,
+    ),
+    (
+        "predict",
+        cli_predict.add,
+        "predictions of a saved posterior, for its data or new rows",
+        "Predict by a saved posterior: means with limits, a row for each row of data.",
+        cli_predict.EXAMPLES,
+    ),
+)
+
+
 class _Parser(argparse.ArgumentParser):
     """Reports a wrong argument on one line, without the usage."""
 
@@ -102,54 +149,11 @@ def _parser() -> argparse.ArgumentParser:
         help="print what makes bash, zsh, tcsh or fish complete commands and options",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
-    sample = commands.add_parser(
-        "sample",
-        help="sample the posterior and print its summary",
-        description="Sample the posterior of a model and print its summary, verdict first.",
-        epilog=EXAMPLES,
-        formatter_class=form,
-    )
-    cli_sample.add(sample)
-    fit = commands.add_parser(
-        "fit",
-        help="fit by maximum likelihood and print the estimates",
-        description="Fit a model by maximum likelihood and print the estimates.",
-        epilog=cli_fit.FIT_EXAMPLES,
-        formatter_class=form,
-    )
-    cli_fit.add_fit(fit)
-    compare = commands.add_parser(
-        "compare",
-        help="posterior and maximum-likelihood fits in one table",
-        description="Sample the posterior, fit by maximum likelihood, and print both in one table.",
-        epilog=cli_fit.COMPARE_EXAMPLES,
-        formatter_class=form,
-    )
-    cli_fit.add_compare(compare)
-    report = commands.add_parser(
-        "report",
-        help="a page on a saved posterior, for who did not run it",
-        description="Write the report of a saved posterior: one HTML file that needs nothing else.",
-        epilog=cli_report.EXAMPLES,
-        formatter_class=form,
-    )
-    cli_report.add(report)
-    diagnose = commands.add_parser(
-        "diagnose",
-        help="the convergence of a saved posterior, or of a table of draws",
-        description="Judge draws: the verdict in words, and the tables of all diagnostics.",
-        epilog=cli_diagnose.EXAMPLES,
-        formatter_class=form,
-    )
-    cli_diagnose.add(diagnose)
-    predict = commands.add_parser(
-        "predict",
-        help="predictions of a saved posterior, for its data or new rows",
-        description="Predict by a saved posterior: means with limits, a row for each row of data.",
-        epilog=cli_predict.EXAMPLES,
-        formatter_class=form,
-    )
-    cli_predict.add(predict)
+    for name, add, summary, description, examples in COMMANDS:
+        command = commands.add_parser(
+            name, help=summary, description=description, epilog=examples, formatter_class=form
+        )
+        add(command)
     datasets = commands.add_parser("datasets", help="list the data sets that are shipped")
     datasets.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
     datasets.set_defaults(run=_datasets)

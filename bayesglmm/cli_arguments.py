@@ -61,21 +61,26 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         help="state the intercept's prior at the means of the predictors, or at zero",
     )
     group = parser.add_argument_group("data")
+    add_reading(group)
     group.add_argument(
+        "--missing",
+        choices=["refuse", "drop"],
+        default="refuse",
+        help="what to do with rows that lack a value",
+    )
+
+
+def add_reading(parser: Any) -> None:
+    """Add how a CSV file is read; see `table`."""
+    parser.add_argument(
         "--factor",
         action="append",
         default=[],
         metavar="COLUMN",
         help="a column of numbers that is a factor; repeatable",
     )
-    group.add_argument(
+    parser.add_argument(
         "--na", action="append", metavar="TEXT", help="a cell that means missing; repeatable"
-    )
-    group.add_argument(
-        "--missing",
-        choices=["refuse", "drop"],
-        default="refuse",
-        help="what to do with rows that lack a value",
     )
 
 

@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from .cli_arguments import GOOD, free, table
+from .cli_arguments import GOOD, add_reading, free, table
 
 EXAMPLES = """\
 examples:
@@ -40,16 +40,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--responses", action="store_true", help="draw new responses rather than their means"
     )
     parser.add_argument("--ci-prob", type=float, default=0.95, help="probability of the limits")
-    parser.add_argument(
-        "--factor",
-        action="append",
-        default=[],
-        metavar="COLUMN",
-        help="a column of numbers that is a factor; repeatable",
-    )
-    parser.add_argument(
-        "--na", action="append", metavar="TEXT", help="a cell that means missing; repeatable"
-    )
+    add_reading(parser)
     parser.add_argument("--save", metavar="FILE", help="save the table as .csv, .md or .tex")
     parser.add_argument("--force", action="store_true", help="let --save replace a file")
     parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")

@@ -24,10 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(found.record()))
     else:
-        versions = ", ".join(f"{name} {version}" for name, version in found.versions.items())
-        failed = sum(not check.ok for check in found.checks)
-        count = len(found.checks)
-        print(f"\n{versions}\n{f'{failed} of {count} FAILED' if failed else f'all {count} passed'}")
+        print(f"\n{found.conclusion}")
     return GOOD if found.ok else NOT_CONVERGED
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .axes import logarithmic
+from .axes import curve, logarithmic, saved
 from .coding import Functions
 from .columns import level_text
 from .crossing import Crossing, of_draws, of_estimate
@@ -121,11 +121,7 @@ class EffectCurve:
         x = np.arange(len(self.values)) if self.over.levels else np.array(self.values)
         curves = (columns[name].reshape(shape) for name in (middle, low, high))
         for label, y, lower, upper in zip(self.comparisons, *curves, strict=True):
-            if self.over.levels:
-                ax.errorbar(x, y, yerr=[y - lower, upper - y], fmt="o", capsize=3, label=label)
-            else:
-                (line,) = ax.plot(x, y, label=label)
-                ax.fill_between(x, lower, upper, color=line.get_color(), alpha=0.2, linewidth=0)
+            curve(ax, x, y, lower, upper, label, bool(self.over.levels))
         if self.over.levels:
             ax.set_xticks(x, self.values)
         ax.axhline(self.quantities.scale.null, color="gray", linewidth=0.8, linestyle="--")
@@ -135,9 +131,7 @@ class EffectCurve:
         ax.set_xlabel(self.over.name)
         ax.set_ylabel(self.quantities.scale.name or "effect on the linear predictor")
         ax.legend()
-        if path is not None:
-            ax.figure.savefig(path)
-        return ax
+        return saved(ax, path)
 
     def __str__(self) -> str:
         return str(self.quantities)

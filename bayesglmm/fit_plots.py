@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import checks, wald
-from .axes import logarithmic
+from .axes import logarithmic, saved
 from .errors import DataError
 from .posterior import Posterior, groups
 
@@ -356,10 +356,3 @@ def plain(axes: "Axes") -> None:
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
     axes.tick_params(axis="x", labelsize=8)
-
-
-def saved(figure: "Figure", path: str | Path | None) -> "Figure":
-    """Return a figure, saved if there is a path."""
-    if path is not None:
-        figure.savefig(path)
-    return figure

@@ -7,12 +7,14 @@ levels, on the scale of the linear predictor; offsets stay out.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .axes import curve, saved
 from .coding import Functions
 from .coefficients import formula_of
 from .columns import level_text
@@ -57,9 +59,19 @@ class FittedCurve:
     predictions: tuple[Prediction, ...]
     response: str
 
+    @cached_property
+    def _tables(self) -> list[Table]:
+        """One a curve."""
+        return [prediction.table() for prediction in self.predictions]
+
+    @property
+    def _offset(self) -> str:
+        """What has to be said where the model has an offset."""
+        return ", offset at 0" if self.predictions[0].model.design.offset.any() else ""
+
     def table(self) -> Table:
         """Columns ``mean sd median`` and the limits, a row for each value of each curve."""
-        parts = [prediction.table() for prediction in self.predictions]
+        parts = self._tables
         columns = {
             name: np.concatenate([part.columns[name] for part in parts])
             for name in parts[0].columns
@@ -98,34 +110,25 @@ class FittedCurve:
         factor = bool(self.over.levels)
         count = len(self.curves)
         x = np.arange(len(self.values)) if factor else np.array(self.values, dtype=float)
-        for k, (label, prediction) in enumerate(zip(self.curves, self.predictions, strict=True)):
-            columns = prediction.table().columns
-            low, high = (columns[name] for name in columns if name.endswith("%"))
-            y = columns["median"]
-            if factor:
-                beside = x + 0.5 * (k - 0.5 * (count - 1)) / count
-                ax.errorbar(beside, y, yerr=[y - low, high - y], fmt="o", capsize=3, label=label)
-            else:
-                (line,) = ax.plot(x, y, label=label)
-                ax.fill_between(x, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+        for k, (label, table) in enumerate(zip(self.curves, self._tables, strict=True)):
+            low, high = (table.columns[name] for name in table.columns if name.endswith("%"))
+            # Points of several curves stand side by side.
+            beside = 0.5 * (k - 0.5 * (count - 1)) / count if factor else 0.0
+            curve(ax, x + beside, table.columns["median"], low, high, label, factor)
         if factor:
             ax.set_xticks(x, self.values)
         link = self.predictions[0].scale == "link"
         ax.set_xlabel(self.over.name)
-        offset = ", offset at 0" if self.predictions[0].model.design.offset.any() else ""
         what = f"linear predictor of {self.response}" if link else f"mean {self.response}"
-        ax.set_ylabel(what + offset)
+        ax.set_ylabel(what + self._offset)
         if any(self.curves):
             ax.legend(frameon=False, fontsize=8)
         ax.spines[["top", "right"]].set_visible(False)
-        if path is not None:
-            ax.figure.savefig(path)
-        return ax
+        return saved(ax, path)
 
     def __str__(self) -> str:
         prob = f"{100 * self.predictions[0].ci_prob:g}%"
-        offset = ", offset at 0" if self.predictions[0].model.design.offset.any() else ""
-        title = f"Mean {self.response} along {self.over.name}{offset}, {prob} limits"
+        title = f"Mean {self.response} along {self.over.name}{self._offset}, {prob} limits"
         return f"{title}\n{self.table()}"
 
     def __repr__(self) -> str:

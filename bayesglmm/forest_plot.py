@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .axes import logarithmic
+from .axes import logarithmic, saved
 from .errors import DataError
 from .quantities import Drawn
 
@@ -73,6 +73,4 @@ def forest(quantities: "Quantities", ax: Any = None, *, path: str | Path | None 
     ax.tick_params(axis="x", labelsize=8)
     ax.tick_params(axis="y", length=0)
     ax.spines[["top", "right", "left"]].set_visible(False)
-    if path is not None:
-        ax.figure.savefig(path)
-    return ax
+    return saved(ax, path)

@@ -49,7 +49,7 @@ class Rows(NamedTuple):
     se: np.ndarray | None = None
     has_trials: bool = True
 
-    def part(self, rows: slice) -> "Rows":
+    def part(self, rows: slice | np.ndarray) -> "Rows":
         """Some of the rows."""
         return self._replace(
             X=self.X[rows],

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .axes import saved
 from .errors import DataError
 from .marginal import as_fit
 from .posterior import Posterior, groups
@@ -71,6 +72,4 @@ def effects(
     panels[0].set_ylabel("effect", fontsize=9)
     figure.suptitle(f"Effects of {group}", fontsize=11)
     figure.tight_layout()
-    if path is not None:
-        figure.savefig(path)
-    return figure
+    return saved(figure, path)

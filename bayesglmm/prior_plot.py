@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from . import prior_draws
+from .axes import saved
 from .errors import DataError, PriorError
 from .marginal import Values
 from .prior_curve import logpdf
@@ -65,9 +66,7 @@ def priors(post: "Posterior", *, path: str | Path | None = None) -> "Figure | No
         axes.set_visible(False)
     panels[0].legend(frameon=False, fontsize=7)
     figure.tight_layout()
-    if path is not None:
-        figure.savefig(path)
-    return figure
+    return saved(figure, path)
 
 
 def _panel(axes: "Axes", each: Shown) -> None:

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .axes import saved
 from .errors import DataError
-from .fit_plots import plain, saved
+from .fit_plots import plain
 from .posterior import Posterior
 
 if TYPE_CHECKING:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .axes import saved
 from .coding import Functions
 from .columns import Table, level_text
 from .errors import DataError
 from .expressions import Name
-from .grid import Grid
+from .grid import POINTS, Grid
 from .wording import shown_levels
 
 if TYPE_CHECKING:
@@ -76,12 +77,20 @@ def spaghetti(
     factor = factors[group]
     x = _numbers(design, over, data)
     chosen = _chosen(factor.levels, levels, PANELS if panels else LINES, panels, group)
-    columns = post.predict().table().columns
+    drawn = np.flatnonzero(np.isin(factor.index, chosen))
+    everything = post.predict()
+    part = replace(
+        everything,
+        rows=everything.rows.part(drawn),
+        labels=tuple(everything.labels[k] for k in drawn),
+    )
+    columns = part.table().columns
     low, high = (columns[name] for name in columns if name.endswith("%"))
+    reach, x = np.unique(x), x[drawn]
     y = design.response.y
     if design.response.trials is not None:
         y = y / design.response.trials
-    index = np.asarray(factor.index)
+    y, index = y[drawn], np.asarray(factor.index)[drawn]
     rows = [np.flatnonzero(index == k) for k in chosen]
     rows = [own[np.argsort(x[own], kind="stable")] for own in rows]
     mean = f"mean {design.response.name}"
@@ -107,7 +116,7 @@ def spaghetti(
         for own in rows:
             axes.plot(x[own], columns["mean"][own], color=FITTED, lw=0.8, alpha=faint)
         if over in Grid(design, functions).variables:
-            values = np.unique(x) if np.unique(x).size <= PANELS else np.linspace(*_ends(x), 50)
+            values = reach if reach.size <= PANELS else np.linspace(reach[0], reach[-1], POINTS)
             (curve,) = post.curve({over: values.tolist()}, functions=functions).predictions
             # Curves are without offset; the rows have theirs, beside which it has to stand.
             middle = float(design.offset.mean())
@@ -120,13 +129,7 @@ def spaghetti(
         axes.set_ylabel(f"{mean} of each {group}", fontsize=9)
         _plain(axes)
     figure.tight_layout()
-    if path is not None:
-        figure.savefig(path)
-    return figure
-
-
-def _ends(x: np.ndarray) -> tuple[float, float]:
-    return float(x.min()), float(x.max())
+    return saved(figure, path)
 
 
 def _numbers(design: "Design", over: str, data: Any) -> np.ndarray:
