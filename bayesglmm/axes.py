@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from .errors import DataError
+
 
 def curve(
     ax: Any,
@@ -24,9 +26,22 @@ def curve(
 
 
 def saved(figure: Any, path: str | Path | None) -> Any:
-    """Return a figure, or axes, whose figure is saved if there is a path."""
+    """Return a figure, or axes, whose figure is saved if there is a path.
+
+    Raises
+    ------
+    DataError
+        For an ending of the file's name that no format has.
+    """
     if path is not None:
-        getattr(figure, "figure", figure).savefig(path)
+        figure_itself = getattr(figure, "figure", figure)
+        known = figure_itself.canvas.get_supported_filetypes()
+        ending = Path(path).suffix.lower().removeprefix(".")
+        if ending and ending not in known:
+            raise DataError(
+                f"{path}: plots are saved as {', '.join(sorted(known))}, not {ending!r}"
+            )
+        figure_itself.savefig(path)
     return figure
 
 

@@ -266,6 +266,13 @@ class _Reader:
         if str(exponent) not in allowed:
             remedy = f"a whole number from 1 to {MAX_POWER}; for arithmetic write I(x^2)"
             raise self.fail(f"the power of a sum of terms is {remedy}", exponent)
+        if len(base) == 1 and str(exponent) != "1":
+            # R takes it silently for the term itself, where people mean the square.
+            one = " : ".join(map(str, next(iter(base.values()))))
+            meant = (
+                f"for arithmetic write I({one}^{exponent})" if ":" not in one else "leave it out"
+            )
+            raise self.fail(f"the power crosses {one} with itself, which is {one}; {meant}", node)
         products = base
         for _ in range(allowed[str(exponent)] - 1):
             products = {**products, **self.cross(node, products, base)}

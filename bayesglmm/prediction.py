@@ -20,7 +20,7 @@ from .errors import DataError
 from .marginal import variances
 from .memory import available, gibibytes
 from .new_rows import NEW_LEVELS, Rows, rows_at
-from .summary import described
+from .summary import check_limits, described
 from .tables import Table
 
 if TYPE_CHECKING:
@@ -68,6 +68,9 @@ class Prediction:
     ci_prob: float = 0.95
     ci_kind: str = "eti"
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_limits(self.ci_prob, self.ci_kind)
 
     @property
     def draws(self) -> np.ndarray:

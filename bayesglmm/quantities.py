@@ -14,7 +14,7 @@ import numpy as np
 
 from . import checks, wald
 from .fits.degrees import hypothesis
-from .summary import summarize
+from .summary import check_limits, summarize
 from .tables import Table
 
 if TYPE_CHECKING:
@@ -234,6 +234,9 @@ class Drawn:
     ci_prob: float = 0.95
     ci_kind: str = "eti"
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_limits(self.ci_prob, self.ci_kind)
 
     @property
     def draws(self) -> np.ndarray:

@@ -22,7 +22,7 @@ from . import averages
 from .errors import DataError
 from .marginal import Values, as_fit, delta, drawn, moved, variances
 from .new_rows import Rows, rows_of
-from .quantities import Drawn, Estimates, Quantities
+from .quantities import Drawn, Estimates, Quantities, refuse_unknown
 
 if TYPE_CHECKING:
     from .derived import Derived
@@ -55,6 +55,7 @@ def icc(result: "Derived", **limits: Any) -> Quantities:
     DataError
         Without groups, or for a family and link whose response has no variance on this scale.
     """
+    refuse_unknown(icc, result, limits)
     model = result.model
     factors = model.design.factors
     if not factors:
@@ -77,6 +78,7 @@ def r2(result: "Derived", **limits: Any) -> Quantities:
     DataError
         For a family and link whose response has no variance on this scale.
     """
+    refuse_unknown(r2, result, limits)
 
     def shares(fixed: np.ndarray, groups: np.ndarray, own: np.ndarray) -> np.ndarray:
         all_groups = groups.sum(axis=1)

@@ -54,12 +54,17 @@ def summarize(
     return Table(tuple(names), columns)
 
 
-def described(draws: np.ndarray, ci_prob: float, ci_kind: str) -> dict[str, np.ndarray]:
-    """Columns ``mean sd median`` and the limits of `summarize`, which says what is raised."""
+def check_limits(ci_prob: float, ci_kind: str) -> None:
+    """Refuse limits that cannot be had, before anything is computed; see `summarize`."""
     if not isinstance(ci_prob, int | float | np.number) or not 0 < ci_prob < 1:
         raise DataError(f"ci_prob must lie between 0 and 1; it is {ci_prob!r}")
     if ci_kind not in CI_KINDS:
         raise DataError(f"ci_kind must be one of {', '.join(CI_KINDS)}; it is {ci_kind!r}")
+
+
+def described(draws: np.ndarray, ci_prob: float, ci_kind: str) -> dict[str, np.ndarray]:
+    """Columns ``mean sd median`` and the limits of `summarize`, which says what is raised."""
+    check_limits(ci_prob, ci_kind)
     if draws.shape[1] == 0:
         draws = _nothing(draws)
     pooled = np.sort(draws.reshape(-1, draws.shape[-1]), axis=0)

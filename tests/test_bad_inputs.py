@@ -579,6 +579,8 @@ def test_81_unknown_keywords_name_the_closest():
         checks.unknown_keywords("sample", ["chain"], ["draws", "chains"])
     with pytest.raises(TypeError, match="it has 'draws', 'chains'"):
         checks.unknown_keywords("sample", ["zzz"], ["draws", "chains"])
+    with pytest.raises(TypeError, match="no argument 'tune'; did you mean 'warmup'"):
+        checks.unknown_keywords("sample", ["tune"], ["maxtune", "warmup"])
 
 
 def test_nothing_is_compiled_for_a_refusal():

@@ -125,6 +125,22 @@ def test_a_curve_is_plotted_with_its_names(epilepsy, herds, tmp_path):
     assert "incidence" in axes.get_ylabel()
 
 
+@pytest.mark.parametrize(
+    ("refused", "error", "words"),
+    [
+        (lambda post: post.predict(ci_prob=95), DataError, "between 0 and 1; it is 95"),
+        (lambda post: post.predict(ci_kind="bca"), DataError, "one of eti, hdi"),
+        (lambda post: post.icc(ci_prob=1), DataError, "between 0 and 1"),
+        (lambda post: post.icc(level=0.9), TypeError, "icc.. has no argument 'level'"),
+        (lambda post: post.r2(level=0.9), TypeError, "r2.. has no argument 'level'"),
+        (lambda post: post.plot_curve("base", path="a.doc"), DataError, "saved as .*png.*'doc'"),
+    ],
+)
+def test_limits_and_files_that_cannot_be_had_are_refused(epilepsy, refused, error, words):
+    with pytest.raises(error, match=words):
+        refused(epilepsy)
+
+
 def test_spaghetti_goes_through_the_fitted_means_of_every_group(epilepsy):
     figure = epilepsy.plot_spaghetti("visit")
     axes = figure.axes[0]

@@ -123,6 +123,8 @@ def test_columns_used():
         ("y ~ bs(x, df=4, 3)", 16, "without a name"),
         ("y ~ I(x:z)", 7, "arithmetic"),
         ("y ~ (a + b)^x", 12, "whole number"),
+        ("y ~ x + z^2", 9, "I(z^2)"),
+        ("y ~ (x:z)^2", 9, "leave it out"),
         ("y ~ `x", 4, "backtick"),
         ("y ~ 'x", 4, "quote"),
         ("y ~ x x", 6, "unexpected"),

@@ -9,6 +9,24 @@ from typing import Any
 from ..errors import DataError
 from ..wording import shown_levels
 
+# What other samplers of the field call our arguments.
+ELSEWHERE = {
+    "adapt_delta": "target_accept",
+    "cores": "jobs",
+    "iter": "draws",
+    "n_jobs": "jobs",
+    "nchains": "chains",
+    "num_chains": "chains",
+    "num_samples": "draws",
+    "num_warmup": "warmup",
+    "parallel_chains": "jobs",
+    "prior": "priors",
+    "progressbar": "progress",
+    "random_seed": "seed",
+    "random_state": "seed",
+    "tune": "warmup",
+}
+
 
 def sampler_arguments(
     *,
@@ -81,6 +99,7 @@ def unknown_keywords(function: str, given: Iterable[str], allowed: Sequence[str]
     """
     for name in given:
         if name not in allowed:
-            close = get_close_matches(name, allowed, n=1)
+            known = ELSEWHERE.get(name)
+            close = [known] if known in allowed else get_close_matches(name, allowed, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"it has {shown_levels(allowed)}"
             raise TypeError(f"{function}() has no argument {name!r}; {hint}")
