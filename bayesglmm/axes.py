@@ -34,14 +34,14 @@ def saved(figure: Any, path: str | Path | None) -> Any:
         For an ending of the file's name that no format has.
     """
     if path is not None:
-        figure_itself = getattr(figure, "figure", figure)
-        known = figure_itself.canvas.get_supported_filetypes()
+        whole = getattr(figure, "figure", figure)
+        known = whole.canvas.get_supported_filetypes()
         ending = Path(path).suffix.lower().removeprefix(".")
         if ending and ending not in known:
             raise DataError(
                 f"{path}: plots are saved as {', '.join(sorted(known))}, not {ending!r}"
             )
-        figure_itself.savefig(path)
+        whole.savefig(path)
     return figure
 
 

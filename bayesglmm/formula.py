@@ -268,11 +268,10 @@ class _Reader:
             raise self.fail(f"the power of a sum of terms is {remedy}", exponent)
         if len(base) == 1 and str(exponent) != "1":
             # R takes it silently for the term itself, where people mean the square.
-            one = " : ".join(map(str, next(iter(base.values()))))
-            meant = (
-                f"for arithmetic write I({one}^{exponent})" if ":" not in one else "leave it out"
-            )
-            raise self.fail(f"the power crosses {one} with itself, which is {one}; {meant}", node)
+            factors = next(iter(base.values()))
+            one = " : ".join(map(str, factors))
+            meant = f"write I({one}^{exponent})" if len(factors) == 1 else "leave it out"
+            raise self.fail(f"this power is {one} crossed with itself: {one}; {meant}", node)
         products = base
         for _ in range(allowed[str(exponent)] - 1):
             products = {**products, **self.cross(node, products, base)}
