@@ -15,26 +15,22 @@ of a generic function is poisoned by a user's class. A folder named by the hash 
 the code can come from (`_sources`) cures the first, fixed signatures the second.
 """
 
+import atexit
 import contextlib
 import os
-import shutil
-import stat
 import subprocess
 import sys
-import time
-import warnings
 from collections.abc import Callable
-from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numba
 import numba.core.config
+import numba.core.errors
 import numba.extending
 from numba.core.compiler_lock import global_compiler_lock
 
 from ._linking import compiling, keep_apart
-from ._sources import LENGTH, fingerprint
 
 __all__ = [
     "apart",
@@ -73,8 +69,6 @@ INNER: dict[str, Any] = {
     "no_cpython_wrapper": True,
     "no_cfunc_wrapper": True,
 }
-
-STALE_SECONDS = 30 * 24 * 3600  # caches of sources that have not been used for a month are removed
 
 
 def _inner(dispatcher: Any, inline: bool = True) -> Any:
@@ -139,66 +133,6 @@ def pointer_type(signature: Any) -> Any:
     return types.FunctionType(signature)
 
 
-@cache
-def cache_folder(module: str) -> str | None:
-    """Private folder of a module's compiled code as its sources are now; None if there is none.
-
-    The environment variable ``BAYESGLMM_CACHE_DIR`` moves it; set to ``off`` it disables caching.
-    """
-    base = _base_folder()
-    if base is None:
-        return None
-    settings = f"numba {numba.__version__}", f"bounds {config.BOUNDSCHECK}"
-    folder = base / fingerprint(module, *settings)
-    folder.mkdir(mode=0o700, exist_ok=True)
-    os.utime(folder)
-    return str(folder)
-
-
-@lru_cache(maxsize=1)
-def _base_folder() -> Path | None:
-    asked = os.environ.get("BAYESGLMM_CACHE_DIR", "")
-    if asked.lower() == "off":
-        return None
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    base = Path(asked or os.path.join(home, "bayesglmm")) / "compiled"
-    try:
-        base.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not _is_private(base):
-            # numba's cache files are pickles: a folder that others can write to is a way in.
-            raise PermissionError(f"{base} can be written by other users")
-        probe = base / f".probe-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as reason:
-        warnings.warn(
-            f"compiled code is not cached ({reason}); every process compiles anew. "
-            "Set BAYESGLMM_CACHE_DIR to a private, writable folder.",
-            UserWarning,
-            stacklevel=2,
-        )
-        return None
-    _prune(base)
-    return base
-
-
-def _is_private(folder: Path) -> bool:
-    info = folder.stat()
-    mine = not hasattr(os, "getuid") or info.st_uid == os.getuid()
-    return mine and not info.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-
-
-def _prune(base: Path) -> None:
-    oldest = time.time() - STALE_SECONDS
-    for folder in base.iterdir():
-        if len(folder.name) == LENGTH and folder.is_dir():
-            try:
-                if folder.stat().st_mtime < oldest:
-                    shutil.rmtree(folder)
-            except OSError:
-                continue  # another process is at it
-
-
 def entry(
     signature: Any, *, cache: bool = True, also: str = ""
 ) -> Callable[[Callable[..., Any]], Any]:
@@ -230,7 +164,10 @@ class _Entry:
     @property
     def folder(self) -> str | None:
         """Where the compiled code is cached."""
-        return cache_folder(self.python.__module__) if self.cache else None
+        # Imported here, as below: how code is cached is no part of what it is compiled from.
+        from . import _cache
+
+        return _cache.folder(self.python.__module__) if self.cache else None
 
     @property
     def compiled(self) -> Any:
@@ -267,26 +204,35 @@ class _Entry:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )
+            atexit.register(_end, self._elsewhere)
 
     def __call__(self, *args: Any) -> Any:
         # An entry point among the arguments goes in as a pointer.
         return self.compiled(*[pointer(a) for a in args])
 
 
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """End a process whose work nobody waits for any more; what it has cached is whole."""
+    if process.poll() is None:
+        process.kill()
+        process.wait()
+
+
 def _compile(function: Callable[..., Any], signature: Any, folder: str | None) -> Any:
     signature = signature() if callable(signature) else signature
+    if folder is None:
+        return _dispatcher(function, signature, None)
+    from . import _cache
+
     try:
         return _dispatcher(function, signature, folder)
-    except (OSError, EOFError, ValueError, AttributeError, ImportError) as reason:
-        if folder is None:
-            raise
-        # A truncated or altered index: move the folder aside and compile anew.
-        warnings.warn(
-            f"the cache of compiled code in {folder} cannot be read ({reason!r}); compiling anew",
-            UserWarning,
-            stacklevel=2,
-        )
-        shutil.rmtree(folder, ignore_errors=True)
+    except numba.core.errors.NumbaError:
+        raise
+    except OSError as reason:  # the disk is full, say
+        _cache.not_cached(reason)
+        return _dispatcher(function, signature, None)
+    except Exception as reason:  # whatever it is that does not fit
+        _cache.move_aside(Path(folder), repr(reason))
         Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
         return _dispatcher(function, signature, folder)
 
@@ -297,6 +243,10 @@ def _dispatcher(function: Callable[..., Any], signature: Any, folder: str | None
         config.CACHE_DIR = folder
     try:
         made = njit(nogil=True, error_model="numpy", cache=folder is not None)(function)
+        if folder is not None:
+            from . import _cache
+
+            _cache.seal(made)
         with global_compiler_lock, compiling(inner=False):
             made.compile(signature)
     finally:

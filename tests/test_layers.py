@@ -24,6 +24,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "bundle",
             "memory",
             "_jit",
+            "_cache",
             "_linking",
             "_sources",
             "_simd",
@@ -190,7 +191,7 @@ UPWARD = {
 
 # Libraries that only some modules may import, at top level or inside a function.
 CONFINED = {
-    "numba": {"_jit", "_linking"},
+    "numba": {"_jit", "_cache", "_linking"},
     "llvmlite": {"_jit", "_simd"},
     "pandas": LAYERS["data"][0] | {"tables", "listing"},
     "narwhals": LAYERS["data"][0],
