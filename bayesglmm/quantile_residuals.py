@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .posterior import Posterior
 
 Below = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+LARGEST_MEAN = 1e300  # of counts: an infinite one has no ratio to the size
 EDGE = 1e-16  # a probability closer to 0 or 1 than this counts as this far from it
 
 
@@ -30,15 +31,21 @@ def _functions() -> dict[str, Below]:
         made = special.bdtr(inside, trials.astype(np.int64), p)
         return np.where(y < 0.0, 0.0, np.where(y >= trials, 1.0, made))
 
+    def negative_binomial(
+        y: np.ndarray, mu: np.ndarray, size: np.ndarray, _: np.ndarray
+    ) -> np.ndarray:
+        # Of mu / (size + mu), which keeps its digits where size / (size + mu) rounds to 1.
+        mean = np.minimum(mu, LARGEST_MEAN)
+        made = special.betaincc(np.maximum(y, 0.0) + 1.0, size, mean / (size + mean))
+        return np.where(y < 0.0, 0.0, made)
+
     return {
         "gaussian": lambda y, mu, phi, _: special.ndtr((y - mu) / phi),
         "gaussian_se": lambda y, mu, _, se: special.ndtr((y - mu) / se),
         "poisson": lambda y, mu, phi, _: np.where(y < 0.0, 0.0, special.pdtr(np.maximum(y, 0), mu)),
         "bernoulli": counts,
         "binomial": counts,
-        "negative_binomial": lambda y, mu, size, _: np.where(
-            y < 0.0, 0.0, special.betainc(size, np.maximum(y, 0) + 1.0, size / (size + mu))
-        ),
+        "negative_binomial": negative_binomial,
         "gamma": lambda y, mu, shape, _: special.gammainc(shape, shape * y / mu),
     }
 
