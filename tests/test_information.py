@@ -102,6 +102,41 @@ def test_groups_are_integrated_in_draws_of_a_small_sd_too():
             assert made[0, k, g] == pytest.approx(math.log(own), abs=1e-4)
 
 
+def test_groups_that_one_draw_knows_far_better_than_all_draws_are_integrated():
+    """Few groups of many rows: intercept and effects vary together, much more than given both."""
+    rng = np.random.default_rng(5)
+    g = np.repeat(np.arange(4), 150)
+    data = {"y": rng.normal(np.array([0.0, 3.0, -2.0, 1.0])[g]), "g": g}
+    post = bg.glmm("y ~ 1 + (1 | g)", data).sample(
+        draws=50, warmup=200, chains=1, seed=1, progress=False
+    )
+    made = group_log_likelihood(post)
+    for k in range(0, 50, 7):
+        tau, sigma = post.values["sd"][0, k, 0], post.values["sigma"][0, k]
+        V = tau**2 + sigma**2 * np.eye(150)
+        normal = stats.multivariate_normal(np.full(150, post.values["beta"][0, k, 0]), V)
+        expected = [normal.logpdf(data["y"][g == j]) for j in range(4)]
+        np.testing.assert_allclose(made[0, k], expected, atol=1e-6)
+
+
+def test_groups_of_one_answer_are_integrated_where_the_sd_is_large():
+    """Effects with sd 9 are cut off where the response turns, nearly a step."""
+    data = {"y": np.repeat([1, 0, 1, 0], [3, 3, 2, 1]), "g": np.repeat([1, 2, 3, 3], [3, 3, 2, 1])}
+    post = bg.glmm("y ~ 1 + (1 | g)", data, family="bernoulli").sample(
+        draws=100, warmup=100, chains=1, seed=1, progress=False
+    )
+    values = dict(post.values)
+    values["sd"], values["beta"] = np.full((1, 100, 1), 9.0), np.full((1, 100, 1), 0.5)
+    effects = np.random.default_rng(1).normal([8.0, -8.0, 0.0], 5.0, (1, 100, 3))
+    values["u"] = {"g": effects[..., None]}
+    made = group_log_likelihood(dataclasses.replace(post, values=values))
+    x = np.linspace(-9, 9, 40_001)
+    p = 1 / (1 + np.exp(-0.5 - 9 * x))
+    for j, integrand in enumerate((p**3, (1 - p) ** 3, p**2 * (1 - p))):
+        expected = math.log((integrand * stats.norm.pdf(x)).sum() * (x[1] - x[0]))
+        np.testing.assert_allclose(made[..., j], expected, atol=1e-3)
+
+
 def test_leaving_out_groups_and_rows_are_arviz_objects(sampled):
     post = sampled["epilepsy"]
     with warnings.catch_warnings():
