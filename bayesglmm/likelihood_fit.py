@@ -170,13 +170,13 @@ class Fit(Derived):
 
     @property
     def bic(self) -> float:
-        """-2 loglik + log(rows) parameters; nan for a pseudo-likelihood."""
-        rows = float(np.count_nonzero(self.model.design.weights))
-        return (
-            math.nan
-            if self.method in PSEUDO
-            else math.log(rows) * self.parameters + (self.deviance)
-        )
+        """-2 loglik + log(rows) parameters; nan for a pseudo-likelihood.
+
+        A row counts as often as its weight says.
+        """
+        if self.method in PSEUDO:
+            return math.nan
+        return math.log(self.model.design.weights.sum()) * self.parameters + self.deviance
 
     @property
     def converged(self) -> bool:

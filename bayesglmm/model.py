@@ -8,7 +8,7 @@ import numpy as np
 
 from . import checks
 from .design import Design, build
-from .prior_defaults import SHAPES, Priors, resolve
+from .prior_defaults import SHAPES, Priors, column_means, resolve
 
 if TYPE_CHECKING:
     from .density import Data
@@ -159,7 +159,7 @@ class Model:
         X = self.design.X
         if not (self.center and self.design.has_intercept):
             return np.zeros(X.shape[1])
-        center = X.mean(axis=0)
+        center = column_means(X, self.design.weights)
         center[self.intercept] = 0.0
         return center
 

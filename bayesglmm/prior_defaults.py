@@ -81,6 +81,21 @@ def spread(design: "Design", family: "Family") -> tuple[float, float, float]:
     return sd * slope, float(link.link(mean)) - shift, sd
 
 
+def column_means(columns: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Means of columns (n, p); a row counts as often as its weight says."""
+    if np.all(weights == 1.0):
+        return np.asarray(columns.mean(axis=0))
+    return np.asarray(weights @ columns / weights.sum())
+
+
+def column_sd(column: np.ndarray, weights: np.ndarray) -> float:
+    """Standard deviation of a column, its rows counted so too."""
+    if np.all(weights == 1.0):
+        return float(column.std())
+    mean = weights @ column / weights.sum()
+    return float(np.sqrt(weights @ (column - mean) ** 2 / weights.sum()))
+
+
 def resolve(design: "Design", family: "Family", given: dict[str, Any], center: bool) -> Priors:
     """Every prior with numbers: the user's where given, else the default."""
     s, m, sd_y = spread(design, family)
@@ -108,7 +123,7 @@ def resolve(design: "Design", family: "Family", given: dict[str, Any], center: b
         if name == "Intercept":
             default: Any = Normal(m, PRIOR_SDS * s)
         else:
-            width = float(design.X[:, j].std())
+            width = column_sd(design.X[:, j], design.weights)
             width = width if width > 0.0 else float(np.abs(design.X[0, j])) or 1.0
             default = given.get("b", Normal(0.0, PRIOR_SDS * s / width))
         beta.append(_scalar(given.get(name, default), name, prior_types.COEFFICIENT_PRIORS))

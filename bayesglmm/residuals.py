@@ -81,8 +81,9 @@ def residuals(
     a, b, best, spare = np.empty((4, eta.size))
     if kind == "pearson":
         rows(families.IWLS, eta, y, w, phi, a, b, spare, spare)
-        # score = w (y - mu) / (V g'), weight = w / (V g'^2)
-        return np.asarray(np.sign(difference) * np.abs(a) / np.sqrt(b))
+        # score = w (y - mu) / (V g'), weight = w / (V g'^2); without weight 0, as in R
+        scaled = np.divide(np.abs(a), np.sqrt(b), out=np.zeros_like(a), where=b > 0.0)
+        return np.asarray(np.sign(difference) * scaled)
     rows(families.LOGLIK, eta, y, w, phi, a, spare, spare, spare)
     with np.errstate(divide="ignore", invalid="ignore"):
         top = family.linkfun(share)
