@@ -318,7 +318,7 @@ class Hamiltonian:
 
     def __init__(self, model, load: Load, kind: str, step_size: float = 0.25) -> None:
         programs, places = load("programs"), load("samplers.state")
-        self.map = standardizing(fixed_map(model, load))
+        self.map = self.coordinates(model, load)
         self.factors = load("covariance").factors
         self.target = programs.HamiltonianTarget(model, self.map, None)
         self.program = load("samplers.hamiltonian").HamiltonianProgram(kind, self.target, 0)
@@ -333,6 +333,10 @@ class Hamiltonian:
         self.rows = load("_jit").pointer(self.target.rows)
         stats = len(self.program.stats)
         self.out = [np.empty((MOVES, k)) for k in (self.program.dim, self.program.effects, stats)]
+
+    def coordinates(self, model, load: Load) -> Any:
+        """The map, which has not seen the responses."""
+        return standardizing(fixed_map(model, load))
 
     def begin(self, theta: np.ndarray, v: np.ndarray) -> None:
         map, d = self.map, theta.size
