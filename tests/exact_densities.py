@@ -78,7 +78,7 @@ def grid(family: Family) -> Iterator[Point]:
         responses(family), WEIGHTS, dispersions(family)
     ):
         yield from (Point(y, known, weight, eta, phi) for eta in etas)
-        if family.link == "log" and family.name != "gaussian" and y > 0.0:
+        if family.link == "log" and family.dispersion != "sigma" and known is None and y > 0.0:
             yield Point(y, known, weight, math.log(y), phi)  # where the deviance is 0
 
 
@@ -165,12 +165,13 @@ def error(family: Family, point: Point) -> Error:
         parts = terms(family, point)
         want, largest = mp.fsum(parts), max(abs(part) for part in parts)
         got = ours(family, point)
-        if abs(want) > HUGE and (got == -math.inf or math.isfinite(got)):
-            near = got == -math.inf or abs(got - want) <= 1e-10 * abs(want)
-            return Error(0.0, 0.0) if near else Error(math.inf, math.inf)
+        if largest > HUGE and got == -math.inf:
+            return Error(0.0, 0.0)
         if not math.isfinite(got):
             return Error(math.inf, math.inf)
         off = abs(mp.mpf(got) - want)
         if off < SUBNORMAL:
             return Error(0.0, 0.0)
-        return Error(float(off / np.spacing(float(largest))), float(off / abs(want)))
+        ulp = mp.mpf(2) ** (mp.frexp(largest)[1] - 53)
+        relative = off / abs(want) if want else mp.inf
+        return Error(float(off / ulp), float(relative))

@@ -61,6 +61,7 @@ ESCAPE = 0.1  # of what a level's data say of a variance, where an sd of 0 begin
 HINT = 1e-3  # the same, where the gradient shows whether it would
 ESCAPE_ANGLE = 1.5  # Fisher's z of its correlation there
 STEP = 1e-3  # of differences of the gradient, in standard errors; the error is of its square
+ROUNDED = 1e-28  # share of the squares of y of that residuals of 100 of its rounding errors are
 LAST_GAIN, LAST_STEP = 1e-5, 0.1  # a Newton step within these lies where curvature is constant
 
 
@@ -256,8 +257,7 @@ def climb(
     gram(pattern, z, x, w, A)
     _, rss = coefficients(A.border, beta, inverse)
     number[FIRST_RSS] = max(rss, 0.0)
-    # Rounding leaves some 1e-16 of each of y's squares.
-    if rule[PROFILED] == 1 and not rss > 1e-22 * total:
+    if rule[PROFILED] == 1 and not rss > ROUNDED * total:
         number[CODE], number[S2], number[RSS] = PERFECT, 0.0, 0.0
         search.counts[STATE] = STOPPED
         return
