@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from itertools import islice
 from multiprocessing import get_context
@@ -150,11 +150,13 @@ def _batches(
         yield batch
 
 
-def replicates_of(keys: Sequence[Key]) -> list[Line]:
+def replicates_of(
+    keys: Sequence[Key], replicate: Callable[[Key], Line] = sbc_runs.replicate
+) -> list[Line]:
     """Run the replicates of some keys."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a fit that is only where a chain starts
-        return [sbc_runs.replicate(key) for key in keys]
+        return [replicate(key) for key in keys]
 
 
 def run(batches: Iterator[list[Key]], runs: Path, processes: int, until: float) -> bool:

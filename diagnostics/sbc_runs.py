@@ -8,7 +8,7 @@ import hashlib
 import json
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ from bayesglmm.model import Model
 from bayesglmm.recipe import Recipe
 
 from . import sbc_ranks
-from .sbc_cells import BY_NAME, Cell
+from .sbc_cells import BY_NAME, Values
 
 SEED = 20_261_121
 WARMUP = {"nuts": 200, "hmc": 200}
@@ -30,6 +30,8 @@ WARMUP_GIBBS = 400  # cheaper iterations
 FIRST = 3 * sbc_ranks.DRAWS  # iterations kept at first; doubled until all ESS are enough
 ENOUGH = 1.5 * sbc_ranks.DRAWS  # smallest ESS: thinned draws of an AR(1) chain correlate by e^-3
 LONGEST = 2**6 * FIRST
+
+Named = dict[str, np.ndarray]  # quantities (n,) of n draws
 
 
 class Key(NamedTuple):
@@ -68,9 +70,9 @@ class Line(NamedTuple):
 
 
 class Thinned(NamedTuple):
-    """Ranks of true values among nearly independent draws of one chain."""
+    """Ranks of true values among nearly independent draws of one chain; fields as of `Line`."""
 
-    ranks: np.ndarray
+    ranks: list[int]
     ess: float
     draws: int
     capped: bool
@@ -92,9 +94,10 @@ def program_of(model: Model, sampler: str, warmup: int) -> tuple[Program, int]:
     return recipe.program(model), warmup
 
 
-def thinned(cell: Cell, model: Model, sampler: str, seed: int, truth: np.ndarray) -> Thinned:
-    """Run one chain until its draws are worth enough; `truth` are the quantities' true values."""
-    y = model.design.response.y
+def thinned(
+    model: Model, sampler: str, seed: int, quantities: Callable[[Values], Named], truth: Values
+) -> Thinned:
+    """Run one chain until its draws are worth enough, and rank the true values of quantities."""
     program, warmup = program_of(model, sampler, WARMUP.get(sampler, WARMUP_GIBBS))
     quiet: dict[str, Any] = {"jobs": 1, "progress": False}
     run = chains.run(program, seed=seed, chains=1, draws=FIRST, warmup=warmup, **quiet)
@@ -102,35 +105,48 @@ def thinned(cell: Cell, model: Model, sampler: str, seed: int, truth: np.ndarray
     had = 0
     while True:
         new = model.to_user(run.theta[0, had:], run.u[0, had:])
-        parts.append(np.stack(list(cell.quantities(new, y).values()), axis=-1))
+        parts.append(np.stack(list(quantities(new).values()), axis=-1))
         had = run.theta.shape[1]
         draws = np.concatenate(parts)
         least = float(ess_bulk(draws[None]).min())
         if least >= ENOUGH or had >= LONGEST:
             break
         run = chains.extend(program, run, had, **quiet)
+    if not np.isfinite(least):
+        raise FloatingPointError("a quantity is not finite")
     step = had // sbc_ranks.DRAWS
-    ranks = sbc_ranks.rank(truth, draws[step - 1 :: step])
-    return Thinned(ranks, least, had, not least >= ENOUGH)
+    true = np.array([value[0] for value in quantities(truth).values()])
+    ranks = sbc_ranks.rank(true, draws[step - 1 :: step])
+    return Thinned([int(r) for r in ranks], round(least, 1), had, least < ENOUGH)
 
 
-def replicate(key: Key) -> Line:
-    """Draw parameters and data from the prior, and rank the parameters among a chain's draws."""
+def line_of(key: Key, make: Callable[[], Thinned]) -> Line:
+    """What a replicate gives; one that fails is kept as well, for it may be just what matters."""
+    try:
+        return Line(*key, key.seed, *make())
+    except (ArithmeticError, ValueError, RuntimeError) as reason:
+        return Line(*key, key.seed, [], 0.0, 0, False, f"{type(reason).__name__}: {reason}")
+
+
+def replicate(key: Key, model: Model | None = None) -> Line:
+    """Draw parameters and data from the prior, and rank the parameters among a chain's draws.
+
+    Parameters
+    ----------
+    key : Key
+    model : Model, optional
+        What is sampled from instead of the cell's own model: one with another prior, to see
+        whether that is found.
+    """
     cell = BY_NAME[key.cell]
     rng = np.random.default_rng(key.seed)
     truth = cell.draw(rng)
     y = cell.respond(rng, truth)
-    true = np.array([value[0] for value in cell.quantities(truth, y).values()])
-    chain_seed = int(rng.integers(2**31))
-    try:
-        found = thinned(cell, with_response(cell.model, y), key.sampler, chain_seed, true)
-        if not np.isfinite(found.ess):
-            raise FloatingPointError("a quantity is not finite")
-    except (ArithmeticError, ValueError, RuntimeError) as reason:
-        # A replicate that fails is a failure of the sampler: it may be just the one that matters.
-        return Line(*key, key.seed, [], 0.0, 0, False, f"{type(reason).__name__}: {reason}")
-    ess, ranks = round(found.ess, 1), [int(r) for r in found.ranks]
-    return Line(*key, key.seed, ranks, ess, found.draws, found.capped)
+    seed = int(rng.integers(2**31))
+    drawn = with_response(cell.model if model is None else model, y)
+    return line_of(
+        key, lambda: thinned(drawn, key.sampler, seed, lambda v: cell.quantities(v, y), truth)
+    )
 
 
 def read(path: Path) -> dict[Key, Line]:
