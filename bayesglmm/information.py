@@ -50,7 +50,7 @@ def loo(post: "Posterior", by: str = "row", **options: Any) -> "ELPDData":
     if by == "group":
         return of_arviz(_tree(post), **options)
     _warn_of_single_rows(post)
-    return of_arviz(post.log_likelihood(), **options)
+    return of_arviz(_rows(post), **options)
 
 
 def waic(post: "Posterior") -> "ELPDData":
@@ -62,7 +62,7 @@ def waic(post: "Posterior") -> "ELPDData":
     from arviz_stats import ELPDData
 
     _warn_of_single_rows(post)
-    values = next(iter(post.log_likelihood()["log_likelihood"].to_dataset().values()))
+    values = next(iter(_rows(post)["log_likelihood"].to_dataset().values()))
     logs = values.to_numpy().reshape(-1, values.shape[-1])
     most = logs.max(axis=0)
     mean = most + np.log(np.exp(logs - most).mean(axis=0))
@@ -249,4 +249,30 @@ def _standardized(
 def _tree(post: "Posterior") -> "xarray.DataTree":
     from . import arviz_form
 
-    return arviz_form.groups_left_out(post, group_log_likelihood(post))
+    tree = arviz_form.groups_left_out(post, group_log_likelihood(post))
+    factor = post.model.design.factors[0]
+    rows = np.bincount(factor.index, _counts(post), len(factor.levels))
+    return _part(tree, rows > 0.0)
+
+
+def _rows(post: "Posterior") -> "xarray.DataTree":
+    return _part(post.log_likelihood(), _counts(post))
+
+
+def _counts(post: "Posterior") -> np.ndarray:
+    """Whether a row adds to the likelihood: its weight and its number of trials are above 0."""
+    design = post.model.design
+    y, known = design.response.y, design.response.known
+    return np.asarray(post.model.family.prepare(y, known, design.weights)[1] > 0.0)
+
+
+def _part(tree: "xarray.DataTree", counts: np.ndarray) -> "xarray.DataTree":
+    """Rows or groups that can be left out, since they are in the data."""
+    import xarray
+
+    if counts.all():
+        return tree
+    logs = tree["log_likelihood"].to_dataset()
+    dim = next(iter(logs.data_vars.values())).dims[-1]
+    part = {"posterior": tree["posterior"].to_dataset(), "log_likelihood": logs.isel({dim: counts})}
+    return xarray.DataTree.from_dict(part)

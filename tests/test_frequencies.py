@@ -57,3 +57,17 @@ def test_rows_without_weight_have_no_residual(kind):
     weighted, _ = pair("y ~ x + (1 | g)", "poisson")
     left = weighted.fit("laplace").residuals(kind)
     np.testing.assert_array_equal(left == 0.0, weighted.design.weights == 0.0)
+
+
+def test_rows_and_groups_without_weight_are_not_left_out():
+    """Nothing of them is in the data: the criteria are those of the data without them."""
+    rng = np.random.default_rng(2)
+    g = np.repeat(np.arange(6), 5)
+    data = {"y": rng.poisson(2.0, 30), "g": g, "w": np.where((g == 3) | (np.arange(30) == 1), 0, 1)}
+    post = bg.glmm("y ~ 1 + (1 | g)", data, family="poisson", weights="w").sample(
+        draws=200, warmup=100, chains=2, seed=1, progress=False
+    )
+    rows, groups = post.loo(pointwise=True), post.loo(by="group", pointwise=True)
+    assert (rows.n_data_points, groups.n_data_points, post.waic().n_data_points) == (24, 5, 24)
+    assert list(rows.elpd_i["row"].to_numpy()) == np.flatnonzero(data["w"]).tolist()
+    assert list(groups.elpd_i["g"].to_numpy()) == ["0", "1", "2", "4", "5"]
