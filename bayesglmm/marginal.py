@@ -17,7 +17,7 @@ from . import averages
 from .coding import Functions
 from .errors import DataError
 from .new_rows import Rows, rows_at, rows_of
-from .quantities import LINEAR, Drawn, Estimates, Quantities, response
+from .quantities import POSITIVE, UNTESTED, Drawn, Estimates, Quantities, response
 from .tables import Table as ResultTable
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def means(
             return averages.linked(family.link, eta, v)
         return averages.response_variance(family.name, family.link, eta, v, phi, rows.trials)
 
-    scale = response(family) if kind == "mean" else LINEAR
+    scale = response(family) if kind == "mean" else UNTESTED
     title = f"Marginal {kind}s of {model.design.response.name}"
     if isinstance(result, Posterior):
         linear = _over_draws(model, rows, drawn(result), marginal)
@@ -187,7 +187,10 @@ def means(
         return Drawn(title, labels, linear, scale, **limits)
     fit = as_fit(result)
     values, covariance = moved(fit)
-    estimate, covariance = delta(_over_draws(model, rows, values, marginal), covariance)
+    every = _over_draws(model, rows, values, marginal)
+    if kind == "variance":
+        every, scale = np.log(every), POSITIVE
+    estimate, covariance = delta(every, covariance)
     df = np.full(len(labels), np.min(fit.df, initial=np.inf))
     return Estimates(title, labels, estimate, covariance, df, scale, **limits)
 

@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 ADJUSTMENTS = ("none", "bonferroni", "holm")
 
 
+def expit(x: np.ndarray) -> np.ndarray:
+    """1 / (1 + exp(-x))."""
+    with np.errstate(over="ignore"):  # 1 / (1 + inf) is 0
+        return np.asarray(1.0 / (1.0 + np.exp(-x)))
+
+
 @dataclass(frozen=True)
 class Scale:
     """The scale on which a quantity is shown.
@@ -47,6 +53,11 @@ class Scale:
 
 
 LINEAR = Scale("", lambda x: np.asarray(x), np.ones_like, 0.0)
+UNTESTED = replace(LINEAR, null=np.nan)
+# Shares and variances: limits by the logit or the logarithm, so that they are shares and variances;
+# 0 lies at the end of the scale, and no test by a standard error is one of it.
+SHARE = Scale("", expit, lambda x: expit(x) * expit(-x), np.nan)
+POSITIVE = Scale("", np.exp, np.exp, np.nan)
 
 
 def ratio(family: "Family") -> Scale:

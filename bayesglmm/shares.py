@@ -22,13 +22,14 @@ from . import averages
 from .errors import DataError
 from .marginal import Values, as_fit, delta, drawn, moved, variances
 from .new_rows import Rows, rows_of
-from .quantities import Drawn, Estimates, Quantities, refuse_unknown
+from .quantities import SHARE, UNTESTED, Drawn, Estimates, Quantities, refuse_unknown
 
 if TYPE_CHECKING:
     from .derived import Derived
     from .model import Model
 
 LATENT = {"logit": math.pi**2 / 3.0, "probit": 1.0, "cloglog": math.pi**2 / 6.0}
+NONE = 1e-8  # a share below is 0: the sd was estimated as 0
 CHUNK_VALUES = 2_000_000  # linear predictors held at once (16 MB)
 
 
@@ -102,12 +103,18 @@ def _quantities(
     rows = rows_of(model.design)
     if isinstance(result, Posterior):
         made = shares(*_parts(model, rows, drawn(result)))
-        return Drawn(title, names, made.reshape(result.chains, result.draws, -1), **limits)
+        made = made.reshape(result.chains, result.draws, -1)
+        return Drawn(title, names, made, UNTESTED, **limits)
     fit = as_fit(result)
     values, covariance = moved(fit)
-    estimate, covariance = delta(shares(*_parts(model, rows, values)), covariance)
+    made = shares(*_parts(model, rows, values))
+    none = made[0] < NONE
+    with np.errstate(divide="ignore", invalid="ignore"):
+        linear, covariance = delta(np.log(made) - np.log1p(-made), covariance)
+    linear[none] = -np.inf
+    covariance[none] = covariance[:, none] = np.nan  # at the boundary there is no standard error
     df = np.full(len(names), np.inf)
-    return Estimates(title, names, estimate, covariance, df, **limits)
+    return Estimates(title, names, linear, covariance, df, SHARE, **limits)
 
 
 def _parts(model: "Model", rows: Rows, values: Values) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -212,6 +212,20 @@ def test_slopes_count_by_the_mean_of_their_variance_over_the_rows():
     table = fit.icc()
     assert table.estimate[0] == pytest.approx(expected, rel=1e-6)
     assert 0.0 < table.se[0] < 0.2
+    low, high = table.limits
+    assert 0.0 < low[0] < expected < high[0] < 1.0
+    assert list(table.frame().columns) == ["estimate", "se", "2.5%", "97.5%"]
+
+
+def test_a_share_of_a_variance_estimated_as_0_has_no_standard_error():
+    rng = np.random.default_rng(0)
+    data = {"y": np.tile([0, 1], 30), "g": np.repeat(np.arange(6), 10), "x": rng.normal(size=60)}
+    fit = bg.glmm("y ~ x + (1 | g)", data, family="bernoulli").fit("laplace")
+    assert fit.estimate[2] == 0.0
+    shown = fit.icc().frame().iloc[0]
+    assert shown["estimate"] == 0.0
+    assert np.isnan(shown[["se", "2.5%", "97.5%"]].to_numpy()).all()
+    assert np.isfinite(fit.r2().frame().to_numpy()).all()
 
 
 def test_counts_have_the_log_normal_variance():
