@@ -299,17 +299,20 @@ class Gibbs:
         self.state["theta"][0] = theta
         self.state["v"][0] = v.reshape(self.program.q, self.program.J)
 
-    def step(self) -> tuple[np.ndarray, np.ndarray]:
+    def find_map(self) -> None:
+        """The map depends on the responses: find it with z = 0, then z = C'(v - m)."""
         state, t = self.state, self.transport
         side = state["flag"][t.SIDE]
         v = state["v"][side].copy()
-        # The map depends on the responses: find it with z = 0, then z = C'(v - m).
         state["z"][:] = 0.0
         state["flag"][t.STATUS] = t.NEW
         self.program.advance(state, 0, *(out[:0] for out in self.out), 0)
         state["z"][:] = np.einsum("lkg,lg->kg", state["C"][side], v - state["center"][side])
         state["flag"][t.STATUS] = t.NEW
-        self.program.advance(state, MOVES, *self.out, 0)
+
+    def step(self) -> tuple[np.ndarray, np.ndarray]:
+        self.find_map()
+        self.program.advance(self.state, MOVES, *self.out, 0)
         return self.out[0][-1], self.out[1][-1]
 
 
