@@ -201,7 +201,8 @@ class Table:
             return name
         if len(alike) == 1:
             return alike[0]
-        close = get_close_matches(name, self.names, n=3)
+        close = [n for n in self.names if n.casefold() == name.casefold()]
+        close = close or get_close_matches(name, self.names, n=3)
         hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
         shown = ", ".join(self.names[:_SHOWN_NAMES])
         more = ", ..." if len(self.names) > _SHOWN_NAMES else ""

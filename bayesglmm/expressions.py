@@ -167,6 +167,7 @@ def _tokens(formula: str) -> list[Token]:
             character = formula[position]
             unclosed = {"`": "this backtick is not closed", "'": "this quote is not closed"}
             unclosed['"'] = unclosed["'"]
+            unclosed["."] = "'.' stands for nothing here: name the columns"
             reason = unclosed.get(character, f"{character!r} has no meaning in a formula")
             raise FormulaError(reason, formula, position)
         kind = str(match.lastgroup)

@@ -12,6 +12,7 @@ columns of its own levels correlated with each other: ``(f || g)`` is ``(1 | g) 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from . import dialects
 from .errors import FormulaError
 from .expressions import Call, Expression, Name, Number, Operation, Text, names, parse
 
@@ -99,7 +100,9 @@ def read(text: str, functions: Collection[str] = ()) -> Formula:
         With the place and the reason, whatever the text is.
     """
     if not isinstance(text, str):
-        raise FormulaError(f"a formula is a text, not {type(text).__name__}", str(text)[:60], 0)
+        raise FormulaError(
+            f"a formula is a text, not {type(text).__name__}; it comes before the data", "", 0
+        )
     return _Reader(text, functions).formula()
 
 
@@ -156,9 +159,10 @@ class _Reader:
             left, right = left.operands
             for term in _summands(right):
                 if not (isinstance(term, Call) and term.function in ADDITIONS):
+                    hint = dialects.function(term.function) if isinstance(term, Call) else ""
                     raise self.fail(
                         "after the response's bar come trials(n), weights(w) and se(s), joined by "
-                        "+",
+                        f"+{hint}",
                         term,
                     )
                 if term.function in additions:
@@ -358,7 +362,9 @@ class _Reader:
             return self.fail(f"{node.function}() belongs to the response, left of ~", node)
         table = ", ".join((*FUNCTIONS, *self.functions))
         remedy = f"there are {table}; add your own with functions={{...}}"
-        return self.fail(f"function {node.function!r} is not allowed: {remedy}", node)
+        hint = dialects.function(node.function)
+        remedy = f"{hint}. T{remedy[1:]}" if hint else f": {remedy}"
+        return self.fail(f"function {node.function!r} is not allowed{remedy}", node)
 
     def argument(self, node: Call) -> Expression:
         if len(node.arguments) != 1 or node.options:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from . import checks
+from . import checks, dialects
 from .design import Design, build
+from .errors import DataError
 from .prior_defaults import SHAPES, Priors, column_means, resolve
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def glmm(
     center: bool = True,
     functions: dict[str, Any] | None = None,
     reference: dict[str, str] | None = None,
+    **others: Any,
 ) -> "Model":
     """Read a formula and a data frame into a model.
 
@@ -94,7 +96,10 @@ def glmm(
     ------
     FormulaError, DataError, PriorError
         With the column, the first rows and the remedy.
+    TypeError
+        For an argument that there is not, also one of other packages.
     """
+    dialects.keywords(others)
     if family not in PACKAGED:
         _family(family, link)
     # Data before the rest: what is wrong with them is said before numba is even imported.
@@ -115,7 +120,15 @@ def glmm(
 def _family(name: str, link: str | None) -> "Family":
     from . import families
 
-    return families.get(name, link)
+    try:
+        return families.get(name, link)
+    except ValueError as error:
+        names = dict.fromkeys(known for known, _ in families.FAMILIES)
+        if name in names:
+            raise DataError(str(error)) from None
+    there = tuple(known for known in names if known != checks.KNOWN_ERRORS)
+    hint = dialects.family(str(name), there) or f"; there are {', '.join(there)}"
+    raise DataError(f"unknown family {name!r}{hint}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -359,8 +372,18 @@ class Model:
 
     def _data_lines(self) -> list[str]:
         design = self.design
+        response = design.response
         lines = [f"rows: {design.X.shape[0]} used"]
+        if response.trials is not None:
+            each = _range(response.trials)
+            share = f"{response.y.sum():g} successes of {response.trials.sum():g} trials"
+            lines.append(f"response {response.name}: {share}, {each} a row")
         lines += list(design.notes)
+        if np.any(design.offset != 0.0):
+            lines.append(f"offset: {_range(design.offset)}, with coefficient 1")
+        if np.any(design.weights != 1.0):
+            total = f"{design.weights.sum():g} rows in all"
+            lines.append(f"weights: frequencies, {_range(design.weights)}; {total}")
         lines.append("coefficients: " + (", ".join(design.columns) or "none"))
         for term in design.terms:
             factor = design.factors[term.factor]
@@ -413,6 +436,11 @@ class Model:
             "priors": self.priors,
             "center": self.center,
         }
+
+
+def _range(values: np.ndarray) -> str:
+    low, high = values.min(), values.max()
+    return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
 
 
 def restore(saved: dict[str, Any]) -> Model:

@@ -81,6 +81,20 @@ def spread(design: "Design", family: "Family") -> tuple[float, float, float]:
     return sd * slope, float(link.link(mean)) - shift, sd
 
 
+def _hint(key: str, known: set[str], groups: set[str]) -> str:
+    """What may be meant by a key that is none; rows of the tables are known by their group."""
+    row, _, group = key.removesuffix(")").rpartition("|")
+    kind, _, column = row.partition("(")
+    if group in groups:
+        column = "Intercept" if row == "1" else column or row
+        inner = '{"cor": ...}' if kind == "cor" else f'{{"sd": {{"{column}": ...}}}}'
+        return f'; write "{group}": {inner}.'
+    levels = sorted(name for name in known if name.startswith(f"{key}["))
+    close = [key[2:]] if key.startswith("b_") and key[2:] in known else levels[:3]
+    close = close or difflib.get_close_matches(key, sorted(known), n=3)
+    return f"; did you mean {' or '.join(map(repr, close))}?" if close else "."
+
+
 def column_means(columns: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Means of columns (n, p); a row counts as often as its weight says."""
     if np.all(weights == 1.0):
@@ -105,8 +119,7 @@ def resolve(design: "Design", family: "Family", given: dict[str, Any], center: b
     known = groups | others
     for key in given:
         if key not in known:
-            close = difflib.get_close_matches(str(key), sorted(known), n=3)
-            hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else "."
+            hint = _hint(str(key), known, groups)
             raise PriorError(
                 f"priors: {key!r} is no part of this model{hint} Known: {', '.join(sorted(known))}"
             )
@@ -163,8 +176,8 @@ def _term_prior(own: Any, given: dict[str, Any], group: str, term: Any, default:
         return TermPrior(sigma=own.for_size(q, group))
     if not isinstance(own, dict):
         raise PriorError(
-            f"priors[{group!r}] must be InverseWishart, HuangWand or a dict of 'sd' and 'cor'; "
-            f"got {own!r}"
+            f"priors[{group!r}] must be InverseWishart, HuangWand or a dict of 'sd' and 'cor', "
+            f'like {{"sd": HalfNormal(1)}}; got {own!r}'
         )
     for key in own:
         if key not in ("sd", "cor"):

@@ -290,7 +290,7 @@ CASES = [
     Case("47", at("y", 4, 11), asked(TRIALS, M), "refuse", ("y <= trials", "y = 11 at row 4")),
     Case("48", at("n", 4, -2), asked(TRIALS, M), "refuse", ("trials >= 0", "row 4")),
     Case("48 half", at("n", 4, 9.5, float), asked(TRIALS, M), "refuse", ("whole trials", "9.5")),
-    Case("48 none", same, M, "refuse", ("y | trials(n)", "bernoulli")),
+    Case("48 none", same, M, "refuse", ("y | trials(n)", "their numbers")),
     Case("48 other", same, asked(TRIALS, P), "refuse", ("trials", "binomial")),
     Case("48 zero", change(y=0, n=0), asked(TRIALS, M), "refuse", ("trials are 0",)),
     Case("48 all", change(y=10), asked(TRIALS, M), "warn", ("y is its number of trials",)),

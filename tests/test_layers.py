@@ -17,6 +17,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "tools": (
         {
             "errors",
+            "dialects",
             "tables",
             "listing",
             "codec",
@@ -109,6 +110,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "sampling_history",
             "resumption",
             "checkpoint",
+            "consistency",
             "footprint",
             "keeping",
             "effects_file",

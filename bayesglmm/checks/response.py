@@ -102,10 +102,15 @@ def _spread_of_counts(observed: Observed, findings: Findings) -> None:
 def _counts_of_trials(observed: Observed, findings: Findings) -> None:
     _, name, y, trials, rows = observed
     if trials is None:
-        raise DataError(
-            "binomial needs the numbers of trials: write y | trials(n); for a response of 0 and 1 "
-            'say family="bernoulli"'
-        )
+        remedy = f"write {name} | trials(n) with the column n of their numbers"
+        if np.isin(y, (0.0, 1.0)).all():
+            remedy = 'for a response of 0 and 1 say family="bernoulli"'
+        elif np.any(y != np.floor(y)):
+            remedy = (
+                f"{name} is no count ({y[y != np.floor(y)][0]:g}); of a proportion give the "
+                "counts, successes | trials(n) or prop(successes, n)"
+            )
+        raise DataError(f"binomial needs the numbers of trials: {remedy}")
     refuse(trials < 0, "binomial needs trials >= 0", "trials", trials, rows)
     refuse(trials != np.floor(trials), "binomial needs whole trials", "trials", trials, rows)
     refuse(y < 0, f"binomial needs {name} >= 0", name, y, rows)

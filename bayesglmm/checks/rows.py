@@ -61,7 +61,10 @@ def weights(values: np.ndarray, rows: Rows, findings: Findings) -> None:
         raise DataError("all weights are 0: there is nothing to learn from")
     if zero:
         effective = counted(values.size - zero, "row")
-        findings.notes.append(f"{counted(zero, 'row')} of weight 0 add nothing; {effective} count")
+        add = "adds" if zero == 1 else "add"
+        findings.notes.append(
+            f"{counted(zero, 'row')} of weight 0 {add} nothing; {effective} count"
+        )
 
 
 def offset(values: np.ndarray, family: str, has_intercept: bool) -> None:
