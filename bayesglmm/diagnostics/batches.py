@@ -52,11 +52,14 @@ def merge(chains: list[Sums]) -> Moments:
         ess = np.minimum(total * variance / error, total * np.log10(max(total, 2)))
         ess = np.where(squares > 0.0, ess, total)
         finite = np.isfinite(squares)
+        moved = squares > 0.0
+        for chain in chains:
+            moved &= (chain.squares > 0.0) | (chain.draws < 2)
         r_hat = _r_hat(chains)
         mcse = np.sqrt(error / total)
     # Nothing is known of tails: that check passes.
     tail = np.where(finite, np.inf, np.nan)
-    measured = Measured(finite, squares > 0.0, r_hat, ess, tail)
+    measured = Measured(finite, moved, r_hat, ess, tail)
     return Moments(mean, np.sqrt(variance), mcse, measured)
 
 

@@ -238,11 +238,19 @@ def measure_columns(draws, begin, end, scores, tails, out):
                     columns[j, c * length + t] = draws[c, t, start + j]
         for j in range(some):
             x, result = columns[j], out[:, start + j]
-            finite, moved = True, False
-            for i in range(n):
-                finite = finite and math.isfinite(x[i])
-                moved = moved or x[i] != x[0]
-            result[FINITE], result[MOVED], result[LEFT] = finite, moved, 0.0
+            finite, moved, every, other, two = True, False, True, x[0], True
+            for c in range(chains):
+                still = True
+                for i in range(c * length, (c + 1) * length):
+                    finite = finite and math.isfinite(x[i])
+                    still = still and x[i] == x[c * length]
+                    if x[i] != x[0]:
+                        moved = True
+                        two = two and (other == x[0] or x[i] == other)
+                        other = x[i]
+                every = every and not still
+            result[FINITE], result[LEFT] = finite, 0.0
+            result[MOVED] = every or (moved and two)
             result[R_HAT] = result[BULK] = result[TAIL] = np.nan
             if not finite:
                 continue

@@ -17,7 +17,7 @@ class Measured(NamedTuple):
     """Of each of k parameters: arrays (k,)."""
 
     finite: np.ndarray  # whether all draws are
-    moved: np.ndarray  # whether not all draws are equal
+    moved: np.ndarray  # whether the draws of every chain differ (of all chains, of two values only)
     r_hat: np.ndarray
     ess_bulk: np.ndarray
     ess_tail: np.ndarray
@@ -27,9 +27,21 @@ def measure(draws: np.ndarray) -> Measured:
     """Measure draws (chains, draws, k)."""
     if ENABLED and draws.shape[2] >= MANY and draws.shape[1] >= MIN_DRAWS:
         return _measure_many(draws)
-    flat = draws.reshape(draws.shape[0] * draws.shape[1], draws.shape[2])
-    moved = (flat != flat[:1]).any(axis=0) if len(flat) else np.ones(flat.shape[1], bool)
-    return Measured(np.isfinite(flat).all(axis=0), moved, *convergence(draws))
+    return Measured(np.isfinite(draws).all(axis=(0, 1)), _moved(draws), *convergence(draws))
+
+
+def _moved(draws: np.ndarray) -> np.ndarray:
+    """Whether every chain moved: among many, R-hat does not see one that stands still.
+
+    An indicator may be the same for a whole chain: of two values one chain has to have both.
+    """
+    if draws.shape[1] < 2:
+        return np.ones(draws.shape[2], dtype=bool)
+    chains = (draws != draws[:, :1]).any(axis=1)
+    moved = chains.all(axis=0)
+    for k in np.flatnonzero(chains.any(axis=0) & ~moved):
+        moved[k] = np.unique(draws[:, :, k]).size == 2
+    return moved
 
 
 def _measure_many(draws: np.ndarray) -> Measured:

@@ -26,7 +26,7 @@ MORE_DRAWS = "sample longer (more warmup and more draws)"
 REMEDIES = {
     "number of non-finite draws": "the posterior may be improper: check the priors and the data "
     "for separation",
-    "number of parameters that never moved": "the chains are stuck: try sampler='nuts', other "
+    "number of parameters that never moved": "a chain is stuck: try sampler='nuts', other "
     "starting values or a tighter prior",
     "R-hat": f"the chains disagree: {MORE_DRAWS}, or sampler='nuts'; look at its trace plot",
     "bulk ESS": MORE_DRAWS,
@@ -38,8 +38,8 @@ REMEDIES = {
 }
 ELSEWHERE = REMEDIES | {
     "number of non-finite draws": "the posterior may be improper, or the sampler failed",
-    "number of parameters that never moved": "a constant is no parameter: leave it out; else the "
-    "chains are stuck",
+    "number of parameters that never moved": "a constant is no parameter: leave it out; else a "
+    "chain is stuck",
     "R-hat": f"the chains disagree: {MORE_DRAWS}, or change the sampler; look at its trace plot",
     "number of divergences": "raise the target acceptance, or change the coordinates or the priors",
     "E-BFMI": "the tails are not explored: change the coordinates or tighten the priors",
@@ -164,7 +164,7 @@ def _mixing(
     if stuck.any():
         yield _count("number of parameters that never moved", names, stuck, remedies)
     # A constant column has no R-hat and is reported above; anything else without one has failed.
-    r_hat = np.where(stuck, 1.0, np.where(np.isnan(r_hat), np.inf, r_hat))
+    r_hat = np.where(np.isnan(r_hat), np.where(stuck, 1.0, np.inf), r_hat)
     yield _worst("R-hat", names, r_hat, MAX_R_HAT, r_hat >= MAX_R_HAT, remedies)
     for check, field in (("bulk ESS", "ess_bulk"), ("tail ESS", "ess_tail")):
         ess = getattr(whole, field)
