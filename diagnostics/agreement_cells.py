@@ -99,6 +99,8 @@ class Cell(NamedTuple):
 
     kind: Kind
     structure: Structure
+    groups: int = GROUPS
+    size: int = SIZE
 
     @property
     def name(self) -> str:
@@ -108,9 +110,9 @@ class Cell(NamedTuple):
     def frame(self) -> dict[str, np.ndarray]:
         """Rows of all factors, with responses simulated from this model."""
         rng = np.random.default_rng(zlib.crc32(self.name.encode()))
-        n = GROUPS * SIZE
+        n = self.groups * self.size
         row = np.arange(n)
-        g, h = row // SIZE, rng.integers(OTHERS, size=n)
+        g, h = row // self.size, rng.integers(OTHERS, size=n)
         a = g // CLASSES
         f = {"g": g, "h": h, "a": a, "b": g % CLASSES, "row": row}
         columns = rng.normal(size=(MANY, n))
