@@ -1,9 +1,10 @@
-"""The short form of the evidence, for every change: under two minutes, code 1 if a criterion fails.
+"""The short form of the evidence, for every change: some two minutes, code 1 if a criterion fails.
 
 - gradients of the log density against central differences, every family and kind of prior;
 - fits of four data sets by every method against those of other software;
 - two posteriors by `gibbs` and `nuts` against long runs of other software;
 - every sampler against `nuts` on a few small simulated models;
+- calibration of both usual samplers on four models, by seeds of the day;
 - acceptance of the transported sampler at 200 and at 1,000 groups;
 - the design of 100,000 rows, within the bounds that hold for 1,000,000.
 
@@ -13,13 +14,14 @@ Run as ``python -m diagnostics.quick``; nothing is saved.
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from ml_references import compare, records
 from references import REFERENCES, disagreements
 
 from bayesglmm.design import build
 
-from . import acceptance, agreement, design_scale, gradients
+from . import acceptance, agreement, design_scale, gradients, sbc_quick
 from .agreement_cells import cells
 from .report import Report
 
@@ -96,6 +98,11 @@ def _agree(report: Report, label: str, ours: dict, known: dict) -> bool:
     return not broken
 
 
+def check_calibration(report: Report) -> bool:
+    """Calibration."""
+    return sbc_quick.calibrated(report, datetime.now(UTC).date())
+
+
 def check_acceptance(report: Report) -> bool:
     """Acceptance of the transported sampler."""
     few, many = (acceptance.measure("slope", groups, contrast=False) for groups in (FEW, MANY))
@@ -124,6 +131,7 @@ CHECKS: tuple[Callable[[Report], bool], ...] = (
     check_fits,
     check_posteriors,
     check_samplers,
+    check_calibration,
     check_acceptance,
 )
 

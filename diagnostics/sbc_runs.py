@@ -165,13 +165,12 @@ def read(path: Path) -> dict[Key, Line]:
 
 
 def append(path: Path, lines: Iterable[Line]) -> None:
-    """Add lines to a file, on lines of their own whatever it ends with."""
+    """Add lines to a file; one at its end that was cut off is removed."""
     text = "".join(json.dumps(line._asdict()) + "\n" for line in lines)
     with path.open("a+b") as file:
-        if file.tell() > 0:
-            file.seek(-1, 2)
-            if file.read(1) != b"\n":
-                text = "\n" + text
+        file.seek(0)
+        whole = file.read().rpartition(b"\n")
+        file.truncate(len(whole[0]) + len(whole[1]))
         file.write(text.encode())
 
 
