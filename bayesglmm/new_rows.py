@@ -108,14 +108,20 @@ def rows_at(
     given = Table(newdata)
     formula = formula_of(design, functions or {})
     bars = {name for bar in formula.bars for name in bar.group}
+    nodes = [f for product in formula.products for f in product] + list(formula.offsets)
+    nodes += [f for bar in formula.bars for product in bar.products for f in product]
+    alone = bars.difference(name for node in nodes for name in names(node))
     columns: dict[str, Column] = {}
     for name in formula.columns(with_response=False):
-        if name in bars and name not in given.names and not grouped:
+        if name in alone and not grouped:
             texts = np.full(given.size, "any", dtype=object)
             columns[name] = Column(name, "text", texts, np.zeros(given.size, dtype=bool))
         else:
             columns[name] = given.column(name)
-    table = Table({**{name: given.column(name) for name in given.names}, **columns})
+    beside = [n for n in (formula.response.trials, formula.response.se) if n is not None]
+    known = [name for node in beside for name in names(node) if name in given.names]
+    # Other columns of the frame may be anything.
+    table = Table({**{name: given.column(name) for name in known}, **columns})
     checks.complete_rows({n: c.missing for n, c in columns.items()}, table.size, "refuse", new=True)
     coder = Coder(table, functions=functions, frozen=design.frozen)
     X, _ = coder.columns(formula.products)
@@ -131,11 +137,11 @@ def rows_at(
         has_trials=trials is not None,
     )
     if grouped:
-        known = [
+        both = [
             _known(old, new, new_levels) for old, new in zip(design.factors, factors, strict=True)
         ]
         rows = rows._replace(
-            level=tuple(np.asarray(f.index) for f in known), levels=tuple(f.levels for f in known)
+            level=tuple(np.asarray(f.index) for f in both), levels=tuple(f.levels for f in both)
         )
     shown = [name for name in columns if name not in bars or grouped]
     texts_of = {name: [level_text(v) for v in _plain(columns[name])] for name in shown}

@@ -83,6 +83,19 @@ def test_effects_at_zero_and_marginal_ones_need_no_groups(herds):
         herds.predict(frame)
 
 
+def test_columns_that_do_not_count_may_be_anything(sleep):
+    new = pd.DataFrame({"Days": [0.0, 3.0], "Subject": ["308", "309"]})
+    expected = sleep.predict(new).draws
+    odd = new.assign(when=pd.to_datetime(["2020-01-01", "2020-01-02"]), cells=[[1], {}])
+    np.testing.assert_array_equal(sleep.predict(odd).draws, expected)
+    unknown = new.assign(Subject=[None, "new"])  # at effects of 0 the groups do not count
+    for effects in ("population", "marginal"):
+        made = sleep.predict(unknown, effects=effects).draws
+        np.testing.assert_array_equal(made, sleep.predict(new, effects=effects).draws)
+    with pytest.raises(DataError, match="'Subject' in 1 row"):
+        sleep.predict(unknown)
+
+
 def test_new_groups_are_refused_zero_or_drawn_from_the_distribution_of_groups(sleep):
     frame = pd.DataFrame({"Days": [0.0, 5.0, 5.0], "Subject": ["new", "new", "308"]})
     with pytest.raises(bg.DataError, match=r"new.*new_levels='sample'"):
