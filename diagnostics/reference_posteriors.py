@@ -10,8 +10,18 @@ furthest from 1, and difference of the 5% and 95% quantiles in sd.
 import math
 import sys
 import time
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
 
-from references import MIN_ESS, REFERENCES, Moments, disagreements, draws_of, samplers_of
+from references import (
+    MIN_ESS,
+    REFERENCES,
+    Moments,
+    Reference,
+    disagreements,
+    draws_of,
+    samplers_of,
+)
 
 from .report import Report, parser
 
@@ -30,6 +40,17 @@ COLUMNS = (
 )
 
 
+class Line(NamedTuple):
+    """A posterior by one sampler beside another of the same model."""
+
+    reference: Reference
+    sampler: str
+    against: str  # "reference" or a sampler
+    cells: tuple[str, ...]  # those of `row`
+    seconds: float  # CPU
+    broken: list[str]  # what is beyond the rule
+
+
 def row(ours: dict[str, Moments], known: dict[str, Moments]) -> tuple[str, ...]:
     """Worst figures of one comparison."""
     pairs = [(a, known[name]) for name, a in ours.items()]
@@ -44,6 +65,27 @@ def row(ours: dict[str, Moments], known: dict[str, Moments]) -> tuple[str, ...]:
     return str(len(pairs)), f"{z:.2f}", *cells, f"{min(a.ess for a, _ in pairs):.0f}"
 
 
+def lines(models: Collection[str] = (), samplers: Collection[str] = ()) -> Iterator[Line]:
+    """Sample references by each sampler that takes their model, or by some, and compare."""
+    for reference in REFERENCES:
+        if models and reference.name not in models:
+            continue
+        model, known, found = reference.model(), reference.known(), dict[str, dict[str, Moments]]()
+        for sampler in samplers_of(model, AGAINST):
+            if samplers and sampler not in (AGAINST, *samplers):
+                continue
+            begun = time.process_time()
+            draws = draws_of(reference.name, sampler)
+            post = model.sample(sampler=sampler, draws=draws, seed=SEED, progress=False)
+            seconds = time.process_time() - begun
+            found[sampler] = reference.ours(post)
+            for against, other in (("reference", known), (AGAINST, found[AGAINST])):
+                if against != sampler:
+                    cells = row(found[sampler], other)
+                    broken = disagreements(found[sampler], other)
+                    yield Line(reference, sampler, against, cells, seconds, broken)
+
+
 def main() -> int:
     """Sample every reference by each sampler that takes its model."""
     options = parser(__doc__)
@@ -51,39 +93,33 @@ def main() -> int:
     options.add_argument("--sampler", action="append", default=[], help="beside nuts; repeatable")
     arguments = options.parse_args()
     report = Report("reference_posteriors", keep=not arguments.no_save)
-    lines, broken, worst = [], [], dict[str, tuple[float, str]]()
-    for reference in REFERENCES:
-        if arguments.model and reference.name not in arguments.model:
-            continue
-        model, known, found = reference.model(), reference.known(), dict[str, dict[str, Moments]]()
-        for sampler in samplers_of(model, AGAINST):
-            if arguments.sampler and sampler not in (AGAINST, *arguments.sampler):
-                continue
-            begun = time.process_time()
-            draws = draws_of(reference.name, sampler)
-            post = model.sample(sampler=sampler, draws=draws, seed=SEED, progress=False)
-            seconds = f"{time.process_time() - begun:.1f}"
-            found[sampler] = reference.ours(post)
-            for against, other in (("reference", known), (AGAINST, found[AGAINST])):
-                if against == sampler:
-                    continue
-                lost = disagreements(found[sampler], other)
-                name = f"{reference.name}, {sampler}"
-                broken += [f"{name} against {against}: {line}" for line in lost]
-                figures = row(found[sampler], other)
-                verdict = "no" if lost else "yes"
-                lines.append((name, against, *figures, seconds, verdict))
-                key = f"{sampler} against {against}"
-                worst[key] = max(worst.get(key, (0.0, "")), (float(figures[1]), reference.name))
-                seconds = ""
-    report.table(COLUMNS, lines)
+    made = list(lines(arguments.model, arguments.sampler))
+    worst = dict[str, tuple[float, str]]()
+    for line in made:
+        key = f"{line.sampler} against {line.against}"
+        worst[key] = max(worst.get(key, (0.0, "")), (float(line.cells[1]), line.reference.name))
+    report.table(
+        COLUMNS,
+        [
+            (
+                f"{line.reference.name}, {line.sampler}",
+                line.against,
+                *line.cells,
+                f"{line.seconds:.1f}" if line.against == "reference" else "",
+                "no" if line.broken else "yes",
+            )
+            for line in made
+        ],
+    )
     for key, (z, name) in worst.items():
         report(f"worst |z| of {key}: {z:.2f} ({name})")
-    for line in broken:
-        report(line)
-    report(f"{sum(line[-1] == 'yes' for line in lines)} of {len(lines)} comparisons agree")
+    for line in made:
+        for what in line.broken:
+            report(f"{line.reference.name}, {line.sampler} against {line.against}: {what}")
+    good = sum(not line.broken for line in made)
+    report(f"{good} of {len(made)} comparisons agree")
     report.save()
-    return 1 if broken else 0
+    return 0 if good == len(made) else 1
 
 
 if __name__ == "__main__":

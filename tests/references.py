@@ -24,14 +24,16 @@ DATA = Path(__file__).parent / "data"
 # So many that all scalars and nearly all effects pass MIN_ESS.
 DRAWS = {"gibbs": 20_000, "collapsed": 20_000, "nuts": 15_000, "hmc": 15_000, "classical": 60_000}
 FEWER = {"simlogit": 6}  # by so much: the reference itself has 880 effective draws
+MORE = {("radon_slope", "classical"): 5}  # times as many, for 4,000 effective ones
 
 
 @dataclass(frozen=True)
 class Reference:
     """A model with a known posterior.
 
-    `variables` names our rows by the reference's variables; `shares` names, for variables such as
-    ``alpha[3]``, the coefficient and the column of effects whose sum it is.
+    `variables` names our rows by the reference's variables; `sums` names, for variables such as
+    ``alpha[3]``, the coefficient (None: there is none) and the column of effects whose sum it is;
+    `derived` makes others of the draws of our rows.
     """
 
     name: str
@@ -42,7 +44,10 @@ class Reference:
     priors: Callable[[pd.DataFrame], dict]
     variables: Mapping[str, str]
     center: bool = False
-    sums: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    sums: Mapping[str, tuple[int | None, int]] = field(default_factory=dict)
+    derived: Mapping[str, Callable[[Mapping[str, np.ndarray]], np.ndarray]] = field(
+        default_factory=dict
+    )
 
     def model(self):
         frame = self.frame()
@@ -65,15 +70,23 @@ class Reference:
         }
         for variable, (coefficient, column) in self.sums.items():
             (effects,) = post.values["u"].values()
-            draws = post.values["beta"][..., coefficient, None] + effects[..., column]
+            draws = effects[..., column]
+            if coefficient is not None:
+                draws = draws + post.values["beta"][..., coefficient, None]
             for level in range(draws.shape[-1]):
                 out[f"{variable}[{level + 1}]"] = moments(draws[..., level])
-        return out
+        rows = {row: post.scalar_draws[..., i] for row, i in position.items()}
+        return out | {variable: moments(make(rows)) for variable, make in self.derived.items()}
+
+    @property
+    def source(self) -> str:
+        """Who made the reference."""
+        return "Stan, by brms" if self.file.startswith("posteriors/") else "posteriordb"
 
 
 def draws_of(name: str, sampler: str) -> int:
     """Return the draws a chain that a comparison with a reference takes."""
-    return DRAWS[sampler] // FEWER.get(name, 1)
+    return DRAWS[sampler] * MORE.get((name, sampler), 1) // FEWER.get(name, 1)
 
 
 def samplers_of(model: Model, against: str = "nuts") -> tuple[str, ...]:
@@ -176,6 +189,7 @@ SEEDS = dict(
         "alpha12": "x1:x2",
         "sigma": "sd(Intercept|plate)",
     },
+    sums={"b": (None, 0)},
 )
 
 REFERENCES = [
@@ -267,6 +281,7 @@ REFERENCES = [
         numeric(bg.Normal(0, 1000), None, bg.InverseGammaVariance(shape=0.001, scale=0.001)),
         {"mu": "Intercept", "sigma": "sd(Intercept|hospital)"},
         sums={"b": (0, 0)},
+        derived={"pop_mean": lambda rows: 1.0 / (1.0 + np.exp(-rows["Intercept"]))},
     ),
     Reference(
         "radon",
@@ -314,9 +329,10 @@ REFERENCES = [
             "sigma_y": "sigma",
         },
         sums={"alpha": (0, 0), "beta": (1, 1)},
+        derived={"alpha0": lambda rows: rows["Intercept"] - 22.0 * rows["day"]},
     ),
     Reference(
-        "eight_schools",
+        "eight_schools",  # the draws that posteriordb gives for the centred form too
         "posteriordb/eight_schools-eight_schools_noncentered.summary.json",
         lambda: columns("eight_schools").assign(school=range(8)),
         "y | se(sigma) ~ 1 + (1|school)",

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from references import REFERENCES, Moments, disagreements, draws_of, samplers_of
+from references import DATA, REFERENCES, Moments, disagreements, draws_of, samplers_of
 
 pytestmark = pytest.mark.reference
 
@@ -25,6 +25,24 @@ def test_posterior_agrees_with_reference_and_samplers_with_each_other(reference)
         assert disagreements(ours, known) == [], sampler
         first = ours if first is None else first
         assert disagreements(ours, first) == [], sampler
+
+
+@pytest.mark.parametrize("reference", REFERENCES, ids=lambda r: r.name)
+def test_every_variable_of_a_reference_is_compared(reference):
+    effects = {f"{name}[" for name in reference.sums}
+    named = {*reference.variables, *reference.derived}
+    for variable in reference.known():
+        assert variable in named or variable.partition("[")[0] + "[" in effects, variable
+
+
+def test_every_file_of_references_is_used():
+    files = {reference.file for reference in REFERENCES}
+    there = {
+        f"{folder}/{path.name}"
+        for folder, pattern in (("posteriors", "*.json"), ("posteriordb", "*.summary.json"))
+        for path in (DATA / folder).glob(pattern)
+    }
+    assert files == there
 
 
 KNOWN = Moments(mean=1.0, sd=0.5, mcse=0.005, ess=10_000, q5=0.2, q95=1.8)
