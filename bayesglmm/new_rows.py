@@ -14,6 +14,7 @@ from .expressions import Expression, names
 if TYPE_CHECKING:
     from .design import Design
 
+DIGITS, WHOLE = 4, 1000.0  # of a number in a label; from WHOLE on all digits stand there
 NEW_LEVELS = ("refuse", "sample", "zero")
 
 
@@ -144,13 +145,7 @@ def rows_at(
             level=tuple(np.asarray(f.index) for f in both), levels=tuple(f.levels for f in both)
         )
     shown = [name for name in columns if name not in bars or grouped]
-    texts_of = {name: [level_text(v) for v in _plain(columns[name])] for name in shown}
-    labels = tuple(
-        ", ".join(f"{name}={texts_of[name][k]}" for name in shown) for k in range(table.size)
-    )
-    if len(set(labels)) < len(labels):
-        labels = tuple(f"row {k}" for k in range(table.size))
-    return rows, labels
+    return rows, _labels({name: _plain(columns[name]) for name in shown}, table.size)
 
 
 def _known(old: groups.Factor, new: groups.Factor, new_levels: str) -> groups.Factor:
@@ -168,6 +163,24 @@ def _numbers(node: Expression | None, coder: Coder, given: Table) -> np.ndarray 
     if node is None or not all(name in given.names for name in names(node)):
         return None
     return coder.numbers(node)
+
+
+def _labels(values: dict[str, list[Any]], size: int) -> tuple[str, ...]:
+    """``x=0.126, f=a`` for each row, with as many digits as tell the rows apart."""
+    for text in (_short, level_text):
+        texts = {name: [text(v) for v in own] for name, own in values.items()}
+        labels = tuple(
+            ", ".join(f"{name}={own[k]}" for name, own in texts.items()) for k in range(size)
+        )
+        if len(set(labels)) == size:
+            return labels
+    return tuple(f"row {k}" for k in range(size))
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float | np.floating) and abs(float(value)) < WHOLE:
+        return f"{value:.{DIGITS}g}"
+    return level_text(value)
 
 
 def _plain(column: Column) -> list[Any]:

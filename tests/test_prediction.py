@@ -96,6 +96,15 @@ def test_columns_that_do_not_count_may_be_anything(sleep):
         sleep.predict(unknown)
 
 
+def test_labels_have_as_many_digits_as_tell_the_rows_apart(sleep):
+    def labels(*days):
+        return sleep.predict({"Days": list(days)}, effects="population").labels
+
+    assert labels(0.1257302210933933, 2, 2345.25) == ("Days=0.1257", "Days=2", "Days=2345.25")
+    assert labels(0.12573, 0.12571) == ("Days=0.12573", "Days=0.12571")
+    assert labels(3.0, 3.0) == ("row 0", "row 1")
+
+
 def test_new_groups_are_refused_zero_or_drawn_from_the_distribution_of_groups(sleep):
     frame = pd.DataFrame({"Days": [0.0, 5.0, 5.0], "Subject": ["new", "new", "308"]})
     with pytest.raises(bg.DataError, match=r"new.*new_levels='sample'"):
