@@ -5,6 +5,7 @@ bytes of the arrays follow, and the seal. Nothing is ever unpickled.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,8 @@ from typing import Any
 import numpy as np
 
 from . import sealed
+from .codec import DTYPE
 from .errors import LoadError
-
-KINDS = "biuf"  # of arrays: booleans, integers, floats
 
 
 def write(path: Path, kind: str, content: Any, arrays: Mapping[str, np.ndarray]) -> None:
@@ -64,9 +64,11 @@ def read(path: Path, kind: str, what: str) -> tuple[Any, dict[str, np.ndarray]]:
             head = json.loads(file.readline())
             arrays = {}
             for name, (dtype, shape) in head["arrays"].items():
-                kept = np.dtype(dtype)
-                count = int(np.prod(shape, dtype=np.int64))
-                if kept.kind not in KINDS or not 0 <= count * kept.itemsize <= end - file.tell():
+                if not DTYPE.fullmatch(dtype):
+                    raise LoadError(f"{path} is not {what}: {name} is of type {dtype:.30}")
+                kept, count = np.dtype(dtype), math.prod(shape)
+                inside = min(shape, default=0) >= 0 and count * kept.itemsize <= end - file.tell()
+                if not inside:
                     raise LoadError(f"{path} is not {what}: {name} does not lie inside it")
                 content = file.read(count * kept.itemsize)
                 arrays[name] = np.frombuffer(content, dtype=kept).reshape(shape)
@@ -75,5 +77,6 @@ def read(path: Path, kind: str, what: str) -> tuple[Any, dict[str, np.ndarray]]:
         raise
     except OSError as error:
         raise LoadError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise LoadError(f"{path} is not {what}: {error}") from error
+    except Exception as error:  # whatever a file sets off that was made to
+        words = f"{error}" or type(error).__name__
+        raise LoadError(f"{path} is not {what}: {words:.500}") from error

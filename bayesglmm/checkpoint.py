@@ -140,10 +140,11 @@ class Checkpoint:
                 made["failures"],
                 made.get("stream"),
             )
-        except (KeyError, TypeError, ValueError) as error:
-            if isinstance(error, DataError):
-                raise
-            raise LoadError(f"{self.path} is not {WHAT}: {error}") from error
+        except DataError:
+            raise
+        except Exception as error:  # whatever a file sets off that was made to
+            words = f"{error}" or type(error).__name__
+            raise LoadError(f"{self.path} is not {WHAT}: {words:.500}") from error
         self.fixed = found.seed, found.recipe, found.stream
         return found
 

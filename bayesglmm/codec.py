@@ -1,10 +1,15 @@
 """Frozen nouns as JSON with the arrays set aside, and back; nothing else can be made from it."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from typing import Any
+from functools import cache
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
+
+DTYPE = re.compile("[<>|=]?[biuf][1248]")  # numpy itself would read much more from a text
 
 
 class Encoder:
@@ -78,11 +83,61 @@ class Decoder:
             return value
         if "noun" in value:
             make = self.nouns[value["noun"]]
-            return make(**{name: self.decode(item) for name, item in value["fields"].items()})
+            content = {name: self.decode(item) for name, item in value["fields"].items()}
+            checked(make, content, self.nouns)
+            return make(**content)
         if "array" in value:
+            if not DTYPE.fullmatch(value["dtype"]):
+                raise ValueError(f"an array of type {value['dtype']!r:.30}")
             return np.array(self.arrays[value["array"]], dtype=np.dtype(value["dtype"]), order="C")
         if "dict" in value:
             return {self.decode(key): self.decode(item) for key, item in value["dict"]}
         if "tuple" in value:
             return tuple(self.decode(item) for item in value["tuple"])
         return [self.decode(item) for item in value["list"]]
+
+
+def checked(noun: type, content: Mapping[str, Any], nouns: Mapping[str, type]) -> None:
+    """Refuse fields of other types than a dataclass says it has.
+
+    Raises
+    ------
+    TypeError
+        With the field.
+    """
+    hints = _hints(noun, tuple(nouns.items()))
+    for name, value in content.items():
+        if name in hints and not _fits(value, hints[name]):
+            raise TypeError(f"{noun.__name__}.{name} is a {type(value).__name__}")
+
+
+@cache
+def _hints(noun: type, nouns: tuple[tuple[str, type], ...]) -> dict[str, Any]:
+    return get_type_hints(noun, localns=dict(nouns))
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of an annotated type; those that are not known here fit."""
+    if hint is Any:
+        return True
+    origin, inside = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return any(_fits(value, each) for each in inside)
+    if origin is tuple:
+        if not isinstance(value, tuple):
+            return False
+        if len(inside) == 2 and inside[1] is Ellipsis:
+            return all(_fits(item, inside[0]) for item in value)
+        return len(value) == len(inside) and all(map(_fits, value, inside))
+    if origin is dict:
+        whole = isinstance(value, dict)
+        return whole and all(_fits(k, inside[0]) and _fits(v, inside[1]) for k, v in value.items())
+    if origin is list:
+        return isinstance(value, list) and all(_fits(item, inside[0]) for item in value)
+    if hint is NoneType:
+        return value is None
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return not isinstance(hint, type) or isinstance(value, hint)

@@ -20,6 +20,7 @@ from .redundancy import Coded, full_rank
 from .wording import counted, first_rows, listed, shown_levels
 
 MAX_COLUMNS = 10_000
+LARGEST = 1e150  # whose square is still a number, and so is that of 1 / LARGEST
 # A text column that spells numbers and has more levels than this was meant as numbers.
 MAX_NUMERIC_LEVELS = 20
 
@@ -132,6 +133,12 @@ class Coder:
             raise DataError(
                 f"{name} is {value} in {counted(bad.size, 'row')} ({self.first(bad)}); "
                 "correct or remove them"
+            )
+        largest = float(np.abs(values).max(initial=0.0))
+        if largest > LARGEST or 0.0 < largest < 1.0 / LARGEST:
+            raise DataError(
+                f"{name} is at most {largest:g} in size: the squares of such numbers cannot be "
+                "computed; change its units"
             )
 
     def first(self, where: np.ndarray) -> str:

@@ -298,7 +298,10 @@ def _given_weights(weights: object, table: Table) -> np.ndarray | None:
         if not column.is_numeric:
             raise DataError(f"the weights in column {weights!r} are text")
         return column.numbers()
-    values = np.asarray(weights)
+    try:
+        values = np.asarray(weights)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"weights have to be {table.size} numbers, one a row: {error}") from error
     if values.dtype.kind not in "biuf" or values.shape != (table.size,):
         raise DataError(
             f"weights have to be {table.size} numbers, one a row; these are of shape "

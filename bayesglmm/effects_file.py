@@ -259,10 +259,12 @@ class StreamedArray:
         try:
             with h5py.File(self.path, "r") as file:
                 data = file[GROUP][self.variable]
+                if data.dtype != self.dtype or data.ndim != self.ndim:
+                    raise ValueError(f"{self.variable} is {data.dtype} {data.shape}")
                 return np.stack([data[(self.rows[chain], *key)] for chain in chains])
-        except (OSError, KeyError) as error:
+        except Exception as error:  # whatever a damaged file sets off in the library
             raise LoadError(
-                f"the draws of effects in {self.path} cannot be read: {error}"
+                f"the draws of effects in {self.path} cannot be read: {error!s:.500}"
             ) from error
 
 
@@ -275,7 +277,7 @@ def is_of(path: Path, token: str | None) -> bool:
     try:
         with h5py.File(path, "r") as file:
             return bool(file[GROUP].attrs.get(TOKEN) == token)
-    except (OSError, KeyError):
+    except Exception:  # whatever a file of another kind sets off in the library
         return False
 
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import arviz_form, priors, sealed
+from . import arviz_form, consistency, priors, sealed
 from .chains import Standing
-from .codec import Decoder, Encoder
+from .codec import Decoder, Encoder, checked
 from .coding import Frozen
 from .design import Design, Response
 from .effects_file import StreamedArray
@@ -108,9 +108,10 @@ def load(path: str | Path) -> Any:
         raise
     except OSError as error:
         raise LoadError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (KeyError, TypeError, ValueError) as error:
+    except Exception as error:  # whatever a file sets off that was made to
+        words = f"{error}" or type(error).__name__
         raise LoadError(
-            f"{path} does not hold a posterior or a fit of this package: {error}"
+            f"{path} does not hold a posterior or a fit of this package: {words:.500}"
         ) from error
 
 
@@ -192,11 +193,13 @@ def _read(path: Path) -> Posterior | Fit:
             raise LoadError(f"{path} was saved by a newer version; upgrade bayesglmm to read it")
         decoder = Decoder(arrays, NOUNS)
         restored = restore(decoder.decode(spec["model"]))
+        consistency.model(restored)
         if "outcome" in spec:
             content = decoder.decode(spec["outcome"])
             variances = content.pop("variances")
             return Fit(restored, Outcome(**content, variances=lambda: variances), spec["rule"])
         theta = arrays["theta"]
+        checked(Run, spec["run"], {})
         run = Run(**spec["run"])
         effects = decoder.decode(spec.get("effects"))
 
@@ -208,6 +211,7 @@ def _read(path: Path) -> Posterior | Fit:
 
         values, stats = arviz_form.read(restored, spec["stats"], array, effects is None)
         held = decoder.decode(spec.get("resumption"))
+    consistency.draws(restored, theta, values, stats, effects is None)
     if effects is not None:
         values["u"] = NotKept()
     return Posterior(restored, values, stats, theta, run, held, effects)

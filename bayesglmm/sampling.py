@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import chains as chain_runner
-from . import checks, keeping, memory, sampling_history, sas_options
+from . import checks, consistency, keeping, memory, sampling_history, sas_options
 from ._jit import ENABLED
 from .chains import Draws
 from .checkpoint import SECONDS, Checkpoint, Identity
@@ -147,7 +147,21 @@ def sample(
         )
         if keeper is not None:
             keeper.open(seed, recipe, token)
-    program = recipe.program(model, _inside(jobs, chains, executor))
+    inside = _inside(jobs, chains, executor)
+    if found is None:
+        program = recipe.program(model, inside)
+    else:
+        with consistency.refused(checkpoint):
+            consistency.recipe(recipe)
+            program = recipe.program(model, inside)
+            consistency.standings(
+                program,
+                found.standings,
+                seed=seed,
+                chains=chains,
+                last=warmup + draws * thin,
+                whole=keep == "all",
+            )
     if keep != "all":
         memory.give_back()  # what reading the data and fitting took
     fitted = time.perf_counter()
@@ -258,7 +272,17 @@ def extend(
         quiet=progress is False,
     )
     began = time.perf_counter()
-    program = held.recipe.program(model, _inside(jobs, len(standings), executor))
+    ahead = max(len(standing.theta) for standing in standings)
+    with consistency.refused("where the chains of this posterior stand"):
+        consistency.recipe(held.recipe)
+        program = held.recipe.program(model, _inside(jobs, len(standings), executor))
+        consistency.standings(
+            program,
+            standings,
+            seed=post.run.seed,
+            chains=len(standings) + len(held.failures),
+            last=post.run.warmup + (post.draws + ahead + 1) * post.run.thin,
+        )
     previous = Draws(
         post.theta,
         np.empty((0, 0)),
@@ -271,7 +295,6 @@ def extend(
         failures=held.failures,
     )
     made = time.perf_counter()
-    ahead = max(len(standing.theta) for standing in standings)
     rows = post.draws + max(draws, ahead)
     with _effects_file(model, stream, len(standings), rows) as file:
         if file is not None:

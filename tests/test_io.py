@@ -266,7 +266,8 @@ def test_a_loaded_model_codes_new_data_alike(tmp_path):
         "u": {},
     }
     run = Run("nuts", "no random effects", 1, 10, 1, {}, versions={"bayesglmm": "0.1.0"})
-    Posterior(model, values, {}, rng.normal(size=(*shape, 9)), run).save(tmp_path / "fit.nc")
+    theta = rng.normal(size=(*shape, len(model.names.fixed) + 1))
+    Posterior(model, values, {}, theta, run).save(tmp_path / "fit.nc")
     loaded = bg.load(tmp_path / "fit.nc")
     new = {"x": x[5::-1], "v": v[5::-1], "f": list("cabbac")}
     expected = model.design.new_data(new)

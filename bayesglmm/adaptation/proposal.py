@@ -19,6 +19,7 @@ UNSURE, RARELY = 0.12, 4  # sd above which it does so every so many sweeps
 SINGLE = 30  # elements of theta moved at once
 BETA_BLOCK = 25
 STAGES = (0.1, 0.2, 0.4, 0.7, 1.0)  # of warm-up, when the proposal is renewed
+MOST_JITTER = 1e3  # of the variances, added to mend a covariance; far above what rounding takes
 DISCARD = 3  # the first 1 / DISCARD of what is there is left out of the moments
 
 
@@ -122,13 +123,22 @@ def _effective(draws: np.ndarray) -> float:
 
 
 def triangle(covariance: np.ndarray) -> np.ndarray:
-    """Lower Cholesky factor; a matrix that has lost its definiteness is mended on its diagonal."""
-    jitter = 0.0
-    while True:
-        try:
-            return np.linalg.cholesky(covariance + jitter * np.diag(np.diag(covariance)))
-        except np.linalg.LinAlgError:
-            jitter = max(10.0 * jitter, 1e-10)
+    """Lower Cholesky factor; a matrix that has lost its definiteness is mended on its diagonal.
+
+    Raises
+    ------
+    FloatingPointError
+        If it cannot be mended so: numbers that are none, or variances that are not positive.
+    """
+    variances = np.diag(covariance)
+    if np.isfinite(covariance).all() and (variances > 0.0).all():
+        jitter = 0.0
+        while jitter <= MOST_JITTER:
+            try:
+                return np.linalg.cholesky(covariance + jitter * np.diag(variances))
+            except np.linalg.LinAlgError:
+                jitter = max(10.0 * jitter, 1e-10)
+    raise FloatingPointError("the covariance of proposals has variances that are not positive")
 
 
 def tune_step(step: float, rate: float) -> float:
