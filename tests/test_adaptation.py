@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from targets import plain
 
-from bayesglmm.adaptation import metric, step_size
+from bayesglmm.adaptation import metric, proposal, step_size
 from bayesglmm.adaptation.schedule import windows
 
 
@@ -78,3 +78,13 @@ def test_metric_is_the_shrunken_variance():
         plain(metric.collect)(moments, draw)
     expected = 50 / 55 * draws.var(axis=0, ddof=1) + 1e-3 * 5 / 55
     np.testing.assert_allclose(metric.inverse_metric(moments), expected, rtol=1e-8)
+
+
+@pytest.mark.parametrize(
+    "wrong", [[[np.nan]], [[-1.0]], [[0.0]], [[np.inf]], [[1.0, 9.0], [9.0, 0.0]]]
+)
+def test_a_covariance_that_cannot_be_mended_ends_in_an_error_and_not_in_a_loop(wrong):
+    with pytest.raises(FloatingPointError, match="not positive"):
+        proposal.triangle(np.array(wrong))
+    mended = proposal.triangle(np.array([[1.0, 1.0], [1.0, 1.0]]))
+    np.testing.assert_allclose(mended @ mended.T, 1.0, atol=1e-8)
