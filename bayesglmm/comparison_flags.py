@@ -37,7 +37,7 @@ class Flag:
     kind : str
         ``"not converged"``, ``"no maximum"``, ``"zero variance"``, ``"laplace bias"``,
         ``"pseudo-likelihood bias"``, ``"few nodes"``, ``"prior"``, ``"ml bias"``,
-        ``"difference"`` or ``"agrees"``.
+        ``"other model"``, ``"difference"`` or ``"agrees"``.
     method : str
         Name of the result.
     rows : tuple of str
@@ -70,7 +70,7 @@ def flags(comparison: "Comparison") -> tuple[Flag, ...]:
         else:
             found += _fit(comparison, column, column.result)
         if j:
-            found += _difference(comparison, j)
+            found += _other_rows(comparison, column) + _difference(comparison, j)
     return tuple(found)
 
 
@@ -248,6 +248,28 @@ def _flat(comparison: "Comparison", column: "Column", fit: Fit) -> list[Flag]:
         "the likelihood is flat there and the prior decides"
     )
     return [Flag("prior", column.name, tuple(rows), sentence)]
+
+
+def _other_rows(comparison: "Comparison", column: "Column") -> list[Flag]:
+    """Rows that count otherwise than in the first result, which the names of parameters hide."""
+    first = comparison.columns[0]
+    one, two = first.result.model.design, column.result.model.design
+    what = [
+        name
+        for name, own, other in (
+            ("offset", one.offset, two.offset),
+            ("weights", one.weights, two.weights),
+            ("trials or standard errors", one.response.known, two.response.known),
+        )
+        if not np.array_equal(np.zeros(0) if own is None else own, () if other is None else other)
+    ]
+    if not what:
+        return []
+    sentence = (
+        f"another model than {first.name}, with other {' and '.join(what)}: the differences are "
+        "of models, not of methods"
+    )
+    return [Flag("other model", column.name, (), sentence)]
 
 
 # ---- differences --------------------------------------------------------------------------------

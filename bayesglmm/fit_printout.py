@@ -47,7 +47,7 @@ def fit(fit: "Fit", level: float = 0.95) -> str:
     data = [f"rows: {model.design.X.shape[0]}"]
     if fit.method != "glm":
         data += [f"{f.name}: {len(f.levels)} levels" for f in model.design.factors]
-    parts.append("; ".join(data))
+    parts.append("\n".join(["; ".join(data), *model.counted]))
     parts += [f"! {line}" for line in fit.warnings]
     return "\n\n".join(parts)
 

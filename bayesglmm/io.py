@@ -22,7 +22,7 @@ from .coding import Frozen
 from .design import Design, Response
 from .effects_file import StreamedArray
 from .effects_summary import EffectsSummary
-from .errors import LoadError
+from .errors import DataError, LoadError
 from .fits.outcome import Outcome
 from .groups import Factor, Term
 from .likelihood_fit import Fit
@@ -31,6 +31,7 @@ from .posterior import NotKept, Posterior, Run
 from .prior_defaults import Priors, TermPrior
 from .recipe import Recipe
 from .resumption import Resumption
+from .steady import SteadyFile
 
 if TYPE_CHECKING:
     import h5py
@@ -45,6 +46,7 @@ NOUNS = (
     *priors.MATRIX_PRIORS,
     *(Resumption, Recipe, Standing, EffectsSummary),
 )
+OF_OTHERS = (".csv", ".gz", ".parquet", ".json", ".txt", ".html", ".pkl", ".pickle", ".xlsx")
 KINDS = "biuf"  # of the arrays that are read: booleans, integers, floats
 
 
@@ -67,6 +69,8 @@ def save(
 
     Raises
     ------
+    DataError
+        If the name promises another kind of file.
     FileExistsError
         If there is such a file and ``force`` is false.
     OSError
@@ -74,6 +78,12 @@ def save(
         untouched.
     """
     path = Path(path)
+    if path.suffix.lower() in OF_OTHERS:
+        raise DataError(
+            f"{path.name}: a model with its draws is saved as one netCDF file, like "
+            f"{path.stem}.nc; draws alone are saved as .csv or .parquet by outpost(), a page is "
+            "written by report()"
+        )
     sealed.refuse_place(path)
     if path.exists() and not force:
         raise sealed.taken(path)
@@ -121,7 +131,7 @@ def _write(result: Posterior | Fit, path: Path, states: bool) -> None:
     encoder = Encoder(NOUNS)
     spec: dict[str, Any] = {"format": FORMAT, "model": encoder.encode(result.model.saved())}
     own_arrays: dict[str, np.ndarray] = {}
-    with h5netcdf.File(path, "w") as file:
+    with SteadyFile(path) as target, h5netcdf.File(target, "w") as file:
         if isinstance(result, Posterior):
             spec |= {"run": asdict(result.run), "stats": list(result.stats)}
             spec["resumption"] = encoder.encode(result.resumption) if states else None

@@ -225,7 +225,8 @@ def _notes(grid: Grid, setting: dict[str, tuple[Any, ...]], asked: list[str]) ->
             continue
         if variable.name in setting:
             values = setting[variable.name]
-            lines.append(f"{variable.name} at {', '.join(map(str, values))}")
+            shown = [v if isinstance(v, str) else f"{v:g}" for v in values]
+            lines.append(f"{variable.name} at {', '.join(shown)}")
         elif variable.levels:
             lines.append(f"{variable.name} averaged over {len(variable.levels)} levels")
         else:

@@ -370,10 +370,11 @@ class Model:
         """Lines of text by heading: what was read, and the priors in full."""
         return {"Data": self._data_lines(), "Priors": self._prior_lines()}
 
-    def _data_lines(self) -> list[str]:
-        design = self.design
+    @property
+    def counted(self) -> list[str]:
+        """Lines on how the rows count: trials, offset, weights, rows left out."""
+        design, lines = self.design, []
         response = design.response
-        lines = [f"rows: {design.X.shape[0]} used"]
         if response.trials is not None:
             each = _range(response.trials)
             share = f"{response.y.sum():g} successes of {response.trials.sum():g} trials"
@@ -384,6 +385,11 @@ class Model:
         if np.any(design.weights != 1.0):
             total = f"{design.weights.sum():g} rows in all"
             lines.append(f"weights: frequencies, {_range(design.weights)}; {total}")
+        return lines
+
+    def _data_lines(self) -> list[str]:
+        design = self.design
+        lines = [f"rows: {design.X.shape[0]} used", *self.counted]
         lines.append("coefficients: " + (", ".join(design.columns) or "none"))
         for term in design.terms:
             factor = design.factors[term.factor]

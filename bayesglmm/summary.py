@@ -76,9 +76,11 @@ def described(draws: np.ndarray, ci_prob: float, ci_kind: str) -> dict[str, np.n
         median = np.quantile(pooled, 0.5, axis=0)
         low, high = shortest_interval(pooled, ci_prob)
         prefix = "hdi_"
+    with np.errstate(invalid="ignore"):  # counts beyond all bounds are infinite
+        mean, sd = draws.mean(axis=(0, 1)), pooled.std(axis=0, ddof=1)
     return {
-        "mean": draws.mean(axis=(0, 1)),
-        "sd": pooled.std(axis=0, ddof=1),
+        "mean": mean,
+        "sd": sd,
         "median": median,
         f"{prefix}{100 * tail:g}%": low,
         f"{prefix}{100 * (1 - tail):g}%": high,

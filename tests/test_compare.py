@@ -364,6 +364,15 @@ def test_residuals_are_plotted_against_the_linear_predictor(fit, kind):
     np.testing.assert_array_equal(shown[:, 1], fit.residuals(kind))
 
 
+def test_rows_that_count_otherwise_are_said(fit, model):
+    """An offset stands in no name of a parameter, but moves the intercept."""
+    made = replace(model.design, offset=np.full(len(model.design.offset), 2.0))
+    other = replace(fit, model=replace(model, design=made))
+    (flag,) = [f for f in bg.compare(fit, other).flags if f.kind == "other model"]
+    assert "with other offset: the differences are of models" in flag.sentence
+    assert not [f for f in bg.compare(fit, fit).flags if f.kind == "other model"]
+
+
 def test_each_model_is_named_where_they_differ_and_links_are_not_compared():
     data = bg.load_dataset("cbpp")
     formula = "incidence | trials(size) ~ factor(period) + (1 | herd)"

@@ -117,3 +117,6 @@ def test_printed_models_tell_trials_offset_and_weights():
     assert "response cbind(y, n): 14 successes of 58 trials, 5 to 10 a row" in lines
     assert "offset: 1.609 to 1.792, with coefficient 1" in lines
     assert "weights: frequencies, 0 to 7; 28 rows in all" in lines
+    shown = str(model.fit("laplace"))
+    for line in ("14 successes of 58 trials", "offset: 1.609", "weights: frequencies, 0 to 7"):
+        assert line in shown

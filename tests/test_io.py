@@ -273,3 +273,12 @@ def test_a_loaded_model_codes_new_data_alike(tmp_path):
     expected = model.design.new_data(new)
     np.testing.assert_array_equal(loaded.model.design.new_data(new).X, expected.X)
     assert loaded.values["sd"].shape == (*shape, 0) and loaded.values["u"] == {}
+
+
+@pytest.mark.parametrize("name", ["fit.csv", "fit.csv.gz", "fit.PARQUET", "fit.pkl"])
+def test_a_name_of_another_kind_of_file_is_refused(name, tmp_path):
+    """Else a file called .csv is written that no program reads as CSV."""
+    model = bg.glmm("y ~ 1 + (1 | g)", {"y": [1.0, 2.0, 4.0, 3.0], "g": [1, 1, 2, 2]})
+    with pytest.raises(bg.DataError, match=r"like fit(\.csv)?\.nc; draws alone .* outpost"):
+        io.save(model.fit("ml"), tmp_path / name)
+    assert not list(tmp_path.iterdir())

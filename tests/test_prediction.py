@@ -326,6 +326,8 @@ def test_responses_from_the_priors():
 def test_counts_beyond_all_bounds_are_infinite_not_an_error():
     frame = pd.DataFrame({"y": [1, 2, 0, 3], "g": list("aabb")})
     model = bg.glmm("y ~ 1 + (1 | g)", frame, "poisson", priors={"Intercept": bg.Normal(0, 100)})
-    y = model.prior_predictive(2000, seed=1).draws
+    made = model.prior_predictive(2000, seed=1)
+    y = made.draws
     assert np.isinf(y).any()
+    assert np.isinf(made.frame()["mean"]).all()  # and no warning of numpy's
     assert not np.isnan(y).any()
