@@ -70,10 +70,10 @@ def described(draws: np.ndarray, ci_prob: float, ci_kind: str) -> dict[str, np.n
     pooled = np.sort(draws.reshape(-1, draws.shape[-1]), axis=0)
     tail = (1 - ci_prob) / 2
     if ci_kind == "eti":
-        low, median, high = np.quantile(pooled, [tail, 0.5, 1 - tail], axis=0)
+        low, median, high = _quantiles(pooled, [tail, 0.5, 1 - tail])
         prefix = ""
     else:
-        median = np.quantile(pooled, 0.5, axis=0)
+        (median,) = _quantiles(pooled, [0.5])
         low, high = shortest_interval(pooled, ci_prob)
         prefix = "hdi_"
     with np.errstate(invalid="ignore"):  # counts beyond all bounds are infinite
@@ -85,6 +85,16 @@ def described(draws: np.ndarray, ci_prob: float, ci_kind: str) -> dict[str, np.n
         f"{prefix}{100 * tail:g}%": low,
         f"{prefix}{100 * (1 - tail):g}%": high,
     }
+
+
+def _quantiles(pooled: np.ndarray, shares: list[float]) -> np.ndarray:
+    """Quantiles of columns in ascending order; numpy finds none between two infinite draws."""
+    with np.errstate(invalid="ignore"):
+        made = np.quantile(pooled, shares, axis=0)
+    if np.any(np.isinf(pooled[-1])):
+        higher = np.quantile(pooled, shares, axis=0, method="higher")
+        made = np.where(np.isnan(made), higher, made)
+    return np.asarray(made)
 
 
 def _nothing(draws: np.ndarray) -> np.ndarray:
