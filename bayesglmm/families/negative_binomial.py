@@ -127,14 +127,19 @@ def _identity_weight(y, w, eta, phi):
 
 @simd
 def _identity_curvature(y, w, eta, phi):
-    whole = phi + eta
-    return w * (y / (eta * eta) - (y + phi) / (whole * whole))
+    # y / mu^2 - (y + phi) / (phi + mu)^2, without the difference where phi is small.
+    ratio = eta / phi
+    whole = 1.0 + ratio
+    rise = y / eta / eta * (1.0 + 2.0 * ratio)  # no 0 / 0, however small eta
+    return w * (rise - 1.0 / phi) / (whole * whole)
 
 
 @simd
 def _identity_slope(y, w, eta, phi):
-    whole = phi + eta
-    return 2.0 * w * ((y + phi) / (whole * whole * whole) - y / (eta * eta * eta))
+    ratio = eta / phi
+    whole = 1.0 + ratio
+    fall = y / eta / eta / eta * (1.0 + 3.0 * ratio * (1.0 + ratio))
+    return 2.0 * w * (1.0 / (phi * phi) - fall) / (whole * whole * whole)
 
 
 @simd
@@ -161,15 +166,16 @@ def _sqrt_weight(y, w, eta, phi):
 def _sqrt_curvature(y, w, eta, phi):
     ratio = eta * eta / phi
     whole = 1.0 + ratio
-    return 2.0 * w * (y / (eta * eta) + (1.0 + y / phi) * (1.0 - ratio) / (whole * whole))
+    rise = y / eta / eta * (1.0 + 3.0 * ratio)
+    return 2.0 * w * (rise + 1.0 - ratio) / (whole * whole)
 
 
 @simd
 def _sqrt_slope(y, w, eta, phi):
     ratio = eta * eta / phi
     whole = 1.0 + ratio
-    turn = eta / phi * (1.0 + y / phi) * (ratio - 3.0) / (whole * whole * whole)
-    return 4.0 * w * (turn - y / (eta * eta * eta))
+    turn = y / eta / eta * (1.0 + 3.0 * ratio * (1.0 + 2.0 * ratio)) + ratio * (3.0 - ratio)
+    return -4.0 * w * turn / (eta * whole * whole * whole)
 
 
 @simd

@@ -65,12 +65,12 @@ def _identity_weight(y, w, eta, phi):
 
 @simd
 def _identity_curvature(y, w, eta, phi):
-    return y / (eta * eta)
+    return y / eta / eta  # no 0 / 0, however small eta
 
 
 @simd
 def _identity_slope(y, w, eta, phi):
-    return -2.0 * y / (eta * eta * eta)
+    return -2.0 * y / eta / eta / eta
 
 
 @simd
@@ -90,12 +90,12 @@ def _sqrt_weight(y, w, eta, phi):
 
 @simd
 def _sqrt_curvature(y, w, eta, phi):
-    return 2.0 * (y / (eta * eta) + w)
+    return 2.0 * (y / eta / eta + w)
 
 
 @simd
 def _sqrt_slope(y, w, eta, phi):
-    return -4.0 * y / (eta * eta * eta)
+    return -4.0 * y / eta / eta / eta
 
 
 define(
