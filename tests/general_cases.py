@@ -70,7 +70,7 @@ KNOWN = case(
 NEGATIVE_BINOMIAL = case(
     "negative binomial", "(1|h)", "negative_binomial", SHAPES, Effects("h", (0.25,)), root=SIZE
 )
-GAMMA = case("gamma", "(x|h)", "gamma", SHAPES, Effects("h", (0.3, 0.25), eta=1.5), root=SHAPE)
+GAMMA = case("gamma, LKJ", "(x|h)", "gamma", SHAPES, Effects("h", (0.3, 0.25), eta=1.5), root=SHAPE)
 GAMMA_ONE = case("gamma, intercepts", "(1|h)", "gamma", SHAPES, Effects("h", (0.3,)), root=SHAPE)
 WEIGHTED = case(
     "weights", "y | weights(weight) ~ (1|h)", "poisson", NARROW, Effects("h", (0.3,)),

@@ -1,0 +1,132 @@
+"""The joint-distribution test of every sampler: which structures, priors and families it covers.
+
+Two ways to simulate parameters, effects and responses have to agree: from the priors, and by a
+sampler that alternates with new responses (Geweke 2004; ``tests/joint.py``). Each line is a
+sampler, or one of its moves alone, on a tiny model. |z| of all test functions has to be below 4;
+one that is not is looked at again with another seed and five times the draws, and is red only if
+it is so again.
+"""
+
+import json
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import classical_joint
+import crossed_cases
+import general_cases as general
+import joint
+import joint_crossed
+import test_classical
+import test_collapsed
+import test_joint_distribution
+from joint import DRAWS, LARGEST_Z, Case
+from joint_crossed import CrossedCase
+
+from .report import Report, parser
+
+LONG = 5  # times the draws, for a second look
+# What the models of the tests leave out.
+GENERAL = [
+    *((case, "gibbs") for case in general.ONE),
+    *((case, "gibbs, walk") for case in (general.HUANG, general.LKJ_THREE, general.GAMMA)),
+    *((case, "gibbs, linear") for case in (general.LKJ_THREE, general.WEIGHTED)),
+    *((case, "crossed") for case in general.SEVERAL),
+    *((case, "crossed, walk") for case in (general.NESTED_LKJ, general.CROSSED_SHAPE)),
+    *((case, "collapsed") for case in (general.KNOWN, general.NESTED_GAUSSIAN)),
+    (general.CROSSED_KNOWN, "collapsed"),
+    *(
+        (case, "nuts")
+        for case in (
+            general.LKJ_THREE, general.HUANG, general.KNOWN, general.WEIGHTED, general.CLOGLOG,
+            general.TWO_TERMS, general.CENTRED, general.NESTED_LKJ, general.CROSSED_SIZE,
+            general.CROSSED_SHAPE,
+        )
+    ),
+    *((case, "hmc") for case in (general.LKJ_THREE, general.CROSSED_PROBIT)),
+    *(
+        (case, "classical")
+        for case in (
+            general.LKJ_THREE, general.HUANG, general.HALF_T, general.VARIANCE, general.KNOWN,
+            general.WEIGHTED, general.TWO_TERMS, general.PROBIT, general.NESTED_LKJ,
+            general.CROSSED_SHAPE, general.TWO_SLOPES, general.CROSSED_HUANG,
+        )
+    ),
+]  # fmt: skip
+
+
+def configurations() -> list[tuple[Case, str]]:
+    """Models and samplers, each once."""
+    crossed = [(c, s) for s in ("crossed", "crossed, walk") for c in crossed_cases.CASES]
+    found: list[tuple[Case, str]] = []
+    for one in (
+        *test_joint_distribution.FAST,
+        *test_joint_distribution.SLOW,
+        *test_collapsed.JOINT,
+        *crossed,
+        *test_classical.FAST,
+        *test_classical.SLOW,
+        *GENERAL,
+    ):
+        if one not in found:
+            found.append(one)
+    return found
+
+
+def look(case: Case, sampler: str, draws: int) -> list[str]:
+    """Row of the table."""
+    begun = time.process_time()
+    module = joint_crossed if isinstance(case, CrossedCase) else joint
+    z, ess = module.deviations(case, sampler, draws=draws)
+    worst = max(abs(value) for value in z.values())
+    first = {name for name, value in z.items() if not abs(value) < LARGEST_Z}
+    red = []
+    if first:
+        again, ess = module.deviations(case, sampler, draws=LONG * draws, seed=2)
+        red = [name for name in sorted(first) if not abs(again[name]) < LARGEST_Z]
+    return [
+        sampler,
+        case.name,
+        str(len(z)),
+        f"{ess:.0f}",
+        f"{worst:.2f}",
+        "looked at again" if first and not red else ", ".join(red) or "-",
+        f"{time.process_time() - begun:.0f}",
+    ]
+
+
+def main() -> int:
+    """Run all, or what is named."""
+    options = parser(__doc__)
+    options.add_argument("--name", action="append", default=[], help="part of a name; repeatable")
+    options.add_argument("--draws", type=int, default=DRAWS)
+    options.add_argument("--state", type=Path, help="rows of a run that was stopped; goes on there")
+    arguments = options.parse_args()
+    report = Report("joint", keep=not arguments.no_save)
+    classical_joint.register()
+    warnings.simplefilter("ignore")  # the data of these tests are what is warned of
+    state, done = arguments.state, {}
+    if state is not None and state.exists():
+        done = {tuple(row[:2]): row for row in map(json.loads, state.open())}
+    lines = []
+    for case, sampler in configurations():
+        if arguments.name and not any(w in f"{sampler} {case.name}" for w in arguments.name):
+            continue
+        key = sampler, case.name
+        if key not in done:
+            done[key] = look(case, sampler, arguments.draws)
+            if state is not None:
+                with state.open("a") as file:
+                    file.write(json.dumps(done[key]) + "\n")
+        lines.append(done[key])
+    report.table(("sampler", "model", "functions", "least ESS", "worst z", "red", "CPU"), lines)
+    red = sum(line[5] not in ("-", "looked at again") for line in lines)
+    report(f"{len(lines)} samplers and models, {sum(int(line[2]) for line in lines)} functions")
+    report(f"{sum(line[5] == 'looked at again' for line in lines)} looked at again, {red} red")
+    report.save()
+    return 0 if red == 0 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
