@@ -4,10 +4,9 @@ The file is netCDF-4, with the variables of `bayesglmm.arviz_form`, one a factor
 under another name beside its own, which it gets when it is whole.
 """
 
-import contextlib
 import os
 import secrets
-import threading
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from .arviz_form import SAMPLED, own_name
 from .errors import LoadError
 from .posterior import groups
 from .problem import effects_to_user
+from .steady import SteadyFile
 
 if TYPE_CHECKING:
     import xarray
@@ -62,12 +62,10 @@ class EffectsFile:
         token: str | None = None,
         begun: bool = False,
     ) -> None:
-        import h5py
-
         self.path, self.model, self.shape = Path(path), model, (chains, draws)
         self.token, self.kept = token or secrets.token_hex(4), token is not None
         self.part = self.path.with_name(f".{self.path.name}.{self.token}.part")
-        self.lock = threading.Lock()  # HDF5 serves one thread at a time
+        self.failed: OSError | None = None  # the first write that failed; none follows it
         if is_of(self.path, token):
             self.part = self.path
         elif self.path.exists():
@@ -78,8 +76,13 @@ class EffectsFile:
                 f"nor in {self.part}. Remove the checkpoint to begin anew"
             )
         elif not begun:
-            self._create()
-        self.file: Any = h5py.File(self.part, "r+")
+            try:
+                self._create()
+            except OSError as error:
+                self.part.unlink(missing_ok=True)
+                raise OSError(f"{self.path} could not be written: {error}") from error
+        self.place = self._places()
+        self.file = os.open(self.part, os.O_RDWR)
 
     def _create(self) -> None:
         """Make the file with all that it has beside the draws, and their place.
@@ -90,7 +93,7 @@ class EffectsFile:
         import h5netcdf
 
         chains, draws = self.shape
-        with h5netcdf.File(self.part, "w") as file:
+        with SteadyFile(self.part) as target, h5netcdf.File(target, "w") as file:
             group = file.create_group(GROUP)
             group.dimensions.update({"chain": chains, "draw": draws})
             for name, levels, columns in groups(self.model.design):
@@ -106,34 +109,75 @@ class EffectsFile:
                 made[0, 0, 0, 0] = 0.0  # HDF5 finds a place for the whole when it has a first value
             group.attrs.update({TOKEN: self.token, MADE: 0})
 
+    def _places(self) -> dict[str, int]:
+        """Return where in the file the draws of each factor begin.
+
+        They lie there in one piece, and are written without HDF5: threads need not wait for each
+        other, and a full disk is an error of one write (see `steady`).
+        """
+        import h5py
+
+        chains, draws = self.shape
+        found = {}
+        try:
+            with h5py.File(self.part, "r") as file:
+                for name, levels, columns in groups(self.model.design):
+                    data = file[GROUP][f"u_{own_name(name)}"]
+                    shape = (chains, draws, len(levels), len(columns))
+                    if data.shape != shape or data.dtype != np.float64:
+                        raise ValueError(f"u_{own_name(name)} is {data.dtype} {data.shape}")
+                    found[name] = int(data.id.get_offset())
+        except Exception as error:  # whatever a damaged file sets off in the library
+            raise LoadError(
+                f"{self.part} has no place for the draws of effects: {error}. Remove it and the "
+                "checkpoint to begin anew"
+            ) from error
+        return found
+
     def chain(self, row: int, had: int = 0) -> "Rows":
         """Return what a chain's draws are put into; its row 0 is draw `had`."""
         return Rows(self, row, had)
 
     def put(self, row: int, draws: slice, u: np.ndarray) -> None:
         """Write draws of a chain, internal u (draws, effects)."""
-        with self.lock:
-            for name, values in effects_to_user(self.model, u).items():
-                self.file[GROUP][f"u_{own_name(name)}"][row, draws] = values
+        for name, values in effects_to_user(self.model, u).items():
+            self._write(name, row, draws.start, values)
 
     def copy(self, row: int, name: str, values: "StreamedArray", chain: int) -> None:
         """Write a factor's draws of a chain of another file."""
-        with self.lock:
-            for from_chain, piece in values.pieces():
-                if from_chain == chain:
-                    target = self.file[GROUP][f"u_{own_name(name)}"]
-                    target[row, piece] = values[chain, piece]
+        for from_chain, piece in values.pieces():
+            if from_chain == chain:
+                self._write(name, row, piece.start, values[chain, piece])
 
     def put_back(self, row: int, first: int, rest: np.ndarray) -> None:
         """Write draws that `rest` returned, (draws, effects), the first of them as draw `first`."""
         at = 0
-        with self.lock:
-            for name, levels, columns in groups(self.model.design):
-                own = rest[:, at : at + len(levels) * len(columns)]
-                at += own.shape[1]
-                target = self.file[GROUP][f"u_{own_name(name)}"]
-                shape = (len(rest), len(levels), len(columns))
-                target[row, first : first + len(rest)] = own.reshape(shape)
+        for name, levels, columns in groups(self.model.design):
+            own = rest[:, at : at + len(levels) * len(columns)]
+            at += own.shape[1]
+            self._write(name, row, first, own.reshape(len(rest), len(levels), len(columns)))
+
+    def _write(self, name: str, row: int, first: int, values: np.ndarray) -> None:
+        """Write draws (draws, levels, columns) of a factor and a chain, from draw `first` on."""
+        values = np.ascontiguousarray(values, dtype=np.float64)
+        if not values.size:
+            return
+        if self.failed is not None:
+            raise self.failed
+        place = self.place[name] + (row * self.shape[1] + first) * values[0].nbytes
+        left = values.reshape(-1).view(np.uint8).data
+        try:
+            while left:
+                done = os.pwrite(self.file, left, place)
+                left, place = left[done:], place + done
+        except OSError as error:
+            free = shutil.disk_usage(self.part.absolute().parent).free
+            self.failed = OSError(
+                error.errno,
+                f"{error.strerror}; {len(left)} bytes are needed for the next draws and {free} are "
+                f"free. The draws of effects so far are in {self.part}",
+            )
+            raise self.failed from error
 
     def finish(self, rows: list[int], draws: int) -> dict[str, "StreamedArray"]:
         """Close the file and give it its name; return its arrays by factor.
@@ -145,11 +189,14 @@ class EffectsFile:
         draws : int
             How many draws of each are.
         """
-        with self.lock:
-            attributes = self.file[GROUP].attrs
+        import h5py
+
+        os.fsync(self.file)
+        self._close()
+        with SteadyFile(self.part, "r+") as target, h5py.File(target, "r+") as file:
+            attributes = file[GROUP].attrs
             if attributes[MADE] != draws:
                 attributes[MADE] = draws
-            self.file.close()
         self._sync()
         if self.part != self.path:
             try:
@@ -162,19 +209,21 @@ class EffectsFile:
 
     def flush(self) -> None:
         """Put what has been written onto the disk."""
-        with self.lock:
-            self.file.flush()
-        self._sync()
+        os.fsync(self.file)
 
     def _sync(self) -> None:
         with open(self.part, "r+b") as file:
             os.fsync(file.fileno())
 
+    def _close(self) -> None:
+        if self.file >= 0:
+            os.close(self.file)
+            self.file = -1
+
     def abandon(self) -> None:
-        """Close the file; it stays if a checkpoint goes on from it."""
-        with self.lock, contextlib.suppress(OSError, RuntimeError, ValueError):
-            self.file.close()
-        if not self.kept:
+        """Close the file; it stays if a checkpoint goes on from it, or the disk was full."""
+        self._close()
+        if not self.kept and self.failed is None:
             self.part.unlink(missing_ok=True)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from . import sealed
 from .errors import DataError
 
 SUFFIXES = (".csv", ".md", ".tex")
@@ -46,7 +47,8 @@ def save(path: str | Path, records: Sequence[dict[str, Any]]) -> None:
     header = list(records[0]) if records else []
     digits = 10 if path.suffix == ".csv" else READ_DIGITS
     rows = [[_cell(record.get(key), digits) for key in header] for record in records]
-    path.write_text(text(path.suffix, header, rows), encoding="utf-8")
+    with sealed.replacing(path, force=True) as temporary:
+        temporary.write_text(text(path.suffix, header, rows), encoding="utf-8")
 
 
 def text(suffix: str, header: list[str], rows: list[list[str]]) -> str:

@@ -23,6 +23,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "codec",
             "sealed",
             "bundle",
+            "steady",
             "memory",
             "_jit",
             "_cache",
