@@ -1,5 +1,7 @@
 """Laplace for crossed and nested factors: a dense oracle, closed forms, boundaries, large data."""
 
+from dataclasses import replace
+
 import dense_laplace as dense
 import numpy as np
 import pandas as pd
@@ -233,3 +235,24 @@ def test_many_small_families_take_linear_time():
     assert max(sizes) <= 20_000
     theta, _ = first_guess(made.problem.rows, made.problem.data, made.problem.start)
     assert np.isfinite(objective(theta)[0])
+
+
+@pytest.mark.parametrize("terms", ["(1|g)", "(1|g) + (1|h)", "(1|g/h)"])
+@pytest.mark.parametrize(("family", "y"), [("bernoulli", 1), ("bernoulli", 0), ("poisson", 0)])
+def test_start_of_responses_that_are_all_alike(family, y, terms):
+    """The likelihood has no maximum, the posterior has: the fit that samplers start from is it."""
+    row = np.arange(20)
+    f = {"y": row % 2, "x": np.cos(row), "g": row // 4, "h": row % 4 // (1 + ("/" in terms))}
+    priors = {"Intercept": bg.Normal(0.2, 0.8), "b": bg.Normal(0, 0.5), "sd": bg.HalfStudentT(6, 1)}
+    if "h" in terms:
+        priors |= {"g:h" if "/" in terms else "h": bg.InverseWishart(8, 0.7)}
+    made = bg.glmm(f"y ~ x + {terms}", f, family, priors=priors)
+    response = replace(made.design.response, y=np.full(20, float(y)))
+    made = replace(made, design=replace(made.design, response=response))
+    rows, data, first, _, _ = made.problem
+    found = find(rows, data, True, first)
+    assert found.converged
+    assert found.definite
+    assert np.all(np.abs(found.gradient) < 1e-2)
+    map, _ = sampling.start(made, "nuts")
+    assert np.all(np.abs(map.center) < 6.0)

@@ -26,6 +26,7 @@ SMALL_SD = 0.03  # of the spread: the likelihood is linear in the variance up to
 RISING = 1e-6  # slope in log sd at SMALL_SD that is not rounding
 TINY = 1e-100  # curvature of columns of which nothing is known, in whatever units
 HESSIAN_STEP = 1e-3  # in standard errors; the error of the difference is of its square
+NO_ERROR = 1e3  # a standard error of so many spreads is none: what has run away is begun anew
 
 
 class Mode(NamedTuple):
@@ -182,6 +183,19 @@ def first_guess(rows, data: Data, start: Start) -> tuple[np.ndarray, np.ndarray]
     return theta, guess
 
 
+def held(theta: np.ndarray, guess: np.ndarray, data: Data, start: Start) -> None:
+    """Put coefficients back that have run away: the likelihood may have no maximum in them.
+
+    Where all responses are 1, the first guess, which knows no prior, ends where rows say nothing
+    any more; a search from there would take its covariance of 1e18 for a scale.
+    """
+    p = data.obs.X.shape[0]
+    spread = max(start.spread, TINY)
+    if p and np.linalg.eigvalsh(guess[:p, :p])[-1] > (NO_ERROR * spread) ** 2:
+        theta[:p] = start.beta
+        guess[:p, :p] = spread**2 * np.eye(p)
+
+
 def _dispersion_without_effects(rows, data: Data, beta: np.ndarray, phi: float) -> float:
     """Dispersion at which the rows' score in log phi vanishes, by bisection on its sign."""
     a, b, c = np.empty((3, data.obs.y.size))
@@ -217,6 +231,8 @@ def find(rows, data: Data, penalized: bool, start: Start) -> Mode:
     """
     objective = Objective(rows, data, penalized, start.spread)
     theta, guess = first_guess(rows, data, start)
+    if penalized:
+        held(theta, guess, data, start)
     for _ in range(RETREATS):
         if np.isfinite(objective(theta)[0]):
             break
@@ -268,7 +284,10 @@ def describe(objective: Objective, optimum: Optimum) -> Mode:
     """Curvature at an optimum, and how the modes move with theta."""
     d = objective.d
     units = objective.units
-    steps = HESSIAN_STEP * units * np.clip(np.sqrt(np.diag(optimum.inverse)) / units, 1e-6, 1.0)
+    # The search's own memory of curvature may have lost its positive sign by rounding.
+    known = np.diag(optimum.inverse)
+    errors = np.sqrt(np.where(known > 0.0, known, units**2))
+    steps = HESSIAN_STEP * units * np.clip(errors / units, 1e-6, 1.0)
     moves = np.diag(steps)
     with_phi = objective.data.prior.phi.shape[0] > 0
     beyond = far_dispersion(optimum.x) if with_phi else optimum.x
@@ -322,6 +341,7 @@ def most_connected(data: Data) -> int:
 def unfitted(rows, data: Data, start: Start) -> Map:
     """Coordinates without a fit: effects as they are, theta scaled roughly."""
     theta, guess = first_guess(rows, data, start)
+    held(theta, guess, data, start)
     effects = int(sum(data.levels[f] for f in data.factor))
     map = identity_map(theta.size, effects)
     return map._replace(center=theta, scale=np.diag(np.sqrt(np.diag(guess))))
