@@ -31,6 +31,7 @@ from .posterior import Posterior, versions
 SEED = 20
 WIDTH = 27  # of the names of checks
 STEP = 1e-3  # of central differences of fourth order
+SD, SHAPE = 20.0, 3.0  # of the priors of sds and correlation whose formula is compared
 # glmmTMB 1.1.5, Laplace: cbpp, cbind(incidence, size - incidence) ~ period + (1 | herd).
 CBPP = (-1.3985324664, -0.99233229286, -1.1286712975, -1.5803136871)
 CBPP_SD, CBPP_LOGLIK = 0.64226167223, -92.0262818648
@@ -195,6 +196,32 @@ def _gradient() -> tuple[bool, str]:
     return off < 1e-6, f"largest relative difference {off:.1e} of {x.size} coordinates"
 
 
+def _covariance() -> tuple[bool, str]:
+    """The prior of a covariance in unconstrained parameters against its formula, with Jacobian."""
+    prior = {"sd": priors.HalfNormal(SD), "cor": priors.LKJ(SHAPE)}
+    model = glmm("Reaction ~ Days + (Days | Subject)", load_columns("sleepstudy"), priors=prior)
+    data, p = model.problem.data, len(model.design.columns)
+    effects = int(sum(data.levels[k] for k in data.factor))
+    rows, map = pointer(model.problem.rows), identity_map(p + 4, effects)
+
+    def both(log_sds: tuple[float, float], z: float) -> tuple[float, float]:
+        # Without effects the likelihood does not depend on the covariance.
+        x = np.zeros(p + 4 + effects)
+        x[p : p + 3] = log_sds[0], z, log_sds[1]
+        values = model.to_user(x[None, : p + 4], np.zeros((1, effects)))
+        sd, log_sech = values["sd"][0], -math.log(math.cosh(z))
+        formula = float(np.sum(np.log(sd) - 0.5 * (sd / SD) ** 2))
+        # LKJ's (1 - cor^2)^(SHAPE - 1), and 1 - cor^2 of the change to Fisher's z.
+        return float(
+            logdensity(rows, data, map, x, np.empty(x.size))
+        ), formula + 2 * SHAPE * log_sech
+
+    points = [both((1.0, 0.5), 0.0), both((-0.7, 1.2), 0.8), both((0.2, -2.0), -1.7)]
+    changes = np.diff(points, axis=0)
+    off = float(np.abs(changes[:, 0] / changes[:, 1] - 1.0).max())
+    return off < 1e-9, f"largest relative difference {off:.1e}"
+
+
 def _laplace() -> tuple[bool, str]:
     """A Laplace fit against glmmTMB's."""
     fit = _herds().fit("laplace")
@@ -293,6 +320,7 @@ def _diagnostics() -> tuple[bool, str]:
 CHECKS: dict[str, Callable[[], tuple[bool, str]]] = {
     "log likelihoods, scipy": _likelihoods,
     "gradient, differences": _gradient,
+    "covariance prior, formula": _covariance,
     "Laplace fit, glmmTMB": _laplace,
     "REML fit, lme4": _reml,
     "posterior, closed form": _exact,

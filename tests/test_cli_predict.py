@@ -115,7 +115,7 @@ def test_completion_knows_commands_and_options(capsys, shell):
 def test_the_installed_copy_is_right(capsys):
     code, out, _ = run(capsys, "verify")
     assert code == GOOD
-    assert out.count("passed  ") == 10 and "all 10 passed" in out
+    assert out.count("passed  ") == 11 and "all 11 passed" in out
     assert "numba" in out
 
 
