@@ -172,14 +172,17 @@ def add_log_likelihood(
 def groups_left_out(post: "Posterior", log_likelihood: np.ndarray) -> "xarray.DataTree":
     """Return log likelihoods (chains, draws, levels) of the groups of the first factor as a tree.
 
-    The coefficients are beside them, whose effective sample size ArviZ looks at.
+    The coefficients (sds where there are none) are beside them, whose effective sample size ArviZ
+    looks at.
     """
     factor = post.model.design.factors[0]
     dim = own_name(factor.name)
     coords = {"chain": np.arange(post.chains), "draw": np.arange(post.draws)}
-    coords |= {dim: np.asarray(factor.levels), "coefficient": np.asarray(post.model.names.fixed)}
+    names = post.model.names
+    name, of = ("beta", names.fixed) if names.fixed else ("sd", names.sd)
+    coords |= {dim: np.asarray(factor.levels), "parameter": np.asarray(of)}
     out = Groups(coords)
-    out.add("posterior", "beta", [*SAMPLED, "coefficient"], post.values["beta"])
+    out.add("posterior", name, [*SAMPLED, "parameter"], post.values[name])
     out.add(
         "log_likelihood", own_name(post.model.design.response.name), [*SAMPLED, dim], log_likelihood
     )

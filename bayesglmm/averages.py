@@ -100,7 +100,10 @@ def response_variance(
     }
     if family not in within:
         raise DataError(f"the variance of family {family!r} is not known")
-    return np.asarray(within[family]() + square - mean**2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        made = within[family]() + square - mean**2
+    # Of no trials there is no proportion.
+    return np.where(np.asarray(trials) > 0.0, made, np.nan)
 
 
 def _mean_square(link: str, eta: np.ndarray, v: np.ndarray) -> np.ndarray:

@@ -115,6 +115,8 @@ def group_log_likelihood(post: "Posterior") -> np.ndarray:
     if q not in NODES:
         raise DataError(f"leaving out groups is for up to {max(NODES)} effects a group, not {q}")
     factor = design.factors[0]
+    if len(factor.levels) == 1:
+        raise DataError(f"{factor.name} has one level: without it there are no data")
     order = np.argsort(factor.index, kind="stable")
     first = np.searchsorted(factor.index[order], np.arange(len(factor.levels)))
     z = np.concatenate([term.z for term in design.terms], axis=1)[order]

@@ -100,6 +100,8 @@ def coefficients(result: "Derived", **limits: Any) -> Marginal:
     from .posterior import Posterior
 
     model = result.model
+    if not model.names.fixed:
+        raise DataError("a model without coefficients has no marginal ones")
     rows, counts = _distinct(rows_of(model.design))
     link = model.family.link
     root = np.sqrt(counts * rows.weights)[:, None]

@@ -7,7 +7,7 @@ import numpy as np
 from . import checks, groups
 from .coding import Coder, Functions
 from .coefficients import formula_of
-from .columns import Column, Table, level_text
+from .columns import Column, Table, level_text, plain
 from .errors import DataError
 from .expressions import Expression, names
 
@@ -121,8 +121,9 @@ def rows_at(
             columns[name] = given.column(name)
     beside = [n for n in (formula.response.trials, formula.response.se) if n is not None]
     known = [name for node in beside for name in names(node) if name in given.names]
-    # Other columns of the frame may be anything.
-    table = Table({**{name: given.column(name) for name in known}, **columns})
+    # Other columns of the frame may be anything; one of none gives the size without predictors.
+    size = {"": plain("", np.zeros(given.size))}
+    table = Table(size | {name: given.column(name) for name in known} | columns)
     checks.complete_rows({n: c.missing for n, c in columns.items()}, table.size, "refuse", new=True)
     coder = Coder(table, functions=functions, frozen=design.frozen)
     X, _ = coder.columns(formula.products)

@@ -57,7 +57,7 @@ def residuals(
     of the variance function, times the square root of the weight; the dispersion of Gaussian and
     Gamma responses is left out, as in R. ``deviance``: its sign, times the square root of twice
     what the row's log-likelihood lacks to the best that any mean could give (McCullagh and Nelder
-    1989, section 2.4).
+    1989, section 2.4). Both are 0 for rows without weight or trials, as in R.
 
     Raises
     ------
@@ -81,9 +81,9 @@ def residuals(
     a, b, best, spare = np.empty((4, eta.size))
     if kind == "pearson":
         rows(families.IWLS, eta, y, w, phi, a, b, spare, spare)
-        # score = w (y - mu) / (V g'), weight = w / (V g'^2); without weight 0, as in R
+        # score = w (y - mu) / (V g'), weight = w / (V g'^2)
         scaled = np.divide(np.abs(a), np.sqrt(b), out=np.zeros_like(a), where=b > 0.0)
-        return np.asarray(np.sign(difference) * scaled)
+        return np.where(w > 0.0, np.sign(difference) * scaled, 0.0)
     rows(families.LOGLIK, eta, y, w, phi, a, spare, spare, spare)
     with np.errstate(divide="ignore", invalid="ignore"):
         top = family.linkfun(share)
@@ -92,4 +92,5 @@ def residuals(
             top = family.linkfun(np.maximum(share, SMALLEST_MEAN))
     top = np.clip(np.nan_to_num(top, posinf=LARGEST_ETA, neginf=-LARGEST_ETA), -1e300, 1e300)
     rows(families.LOGLIK, top, y, w, phi, best, spare, spare, spare)
-    return np.asarray(np.sign(difference) * np.sqrt(2.0 * np.maximum(best - a, 0.0)))
+    lacking = np.sqrt(2.0 * np.maximum(best - a, 0.0))
+    return np.where(w > 0.0, np.sign(difference) * lacking, 0.0)

@@ -59,6 +59,16 @@ def test_rows_without_weight_have_no_residual(kind):
     np.testing.assert_array_equal(left == 0.0, weighted.design.weights == 0.0)
 
 
+def test_rows_without_trials_have_no_residual_and_no_proportion():
+    data = {"y": [0, 3, 0, 1, 4, 1], "n": [0, 4, 0, 4, 4, 4], "g": [1, 1, 2, 2, 3, 3]}
+    fit = bg.glmm("y | trials(n) ~ 1 + (1 | g)", data, family="binomial").fit("laplace")
+    empty = np.array(data["n"]) == 0
+    for kind in ("pearson", "deviance"):
+        np.testing.assert_array_equal(fit.residuals(kind) == 0.0, empty)
+    np.testing.assert_array_equal(np.isnan(fit.residuals("response")), empty)
+    np.testing.assert_array_equal(np.isnan(fit.marginal_means(kind="variance").estimate), empty)
+
+
 def test_rows_and_groups_without_weight_are_not_left_out():
     """Nothing of them is in the data: the criteria are those of the data without them."""
     rng = np.random.default_rng(2)

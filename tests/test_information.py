@@ -119,6 +119,19 @@ def test_groups_that_one_draw_knows_far_better_than_all_draws_are_integrated():
         np.testing.assert_allclose(made[0, k], expected, atol=1e-6)
 
 
+def test_models_without_coefficients_or_with_one_group():
+    data = {"y": [0, 2, 1, 4, 3, 2], "g": [1, 1, 2, 2, 3, 3], "one": ["a"] * 6}
+    sample = {"draws": 100, "warmup": 100, "chains": 2, "seed": 1, "progress": False}
+    none = bg.glmm("y ~ 0 + (1 | g)", data, family="poisson").sample(**sample)
+    assert none.loo(by="group").n_data_points == 3
+    with pytest.raises(bg.DataError, match="without coefficients"):
+        none.marginal()
+    with pytest.warns(bg.DataWarning, match="1 level"):
+        alone = bg.glmm("y ~ 1 + (1 | one)", data, family="poisson").sample(**sample)
+    with pytest.raises(bg.DataError, match="one has one level"):
+        alone.loo(by="group")
+
+
 def test_groups_of_one_answer_are_integrated_where_the_sd_is_large():
     """Effects with sd 9 are cut off where the response turns, nearly a step."""
     data = {"y": np.repeat([1, 0, 1, 0], [3, 3, 2, 1]), "g": np.repeat([1, 2, 3, 3], [3, 3, 2, 1])}

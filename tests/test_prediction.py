@@ -96,6 +96,14 @@ def test_columns_that_do_not_count_may_be_anything(sleep):
         sleep.predict(unknown)
 
 
+def test_models_without_predictors_predict_rows_of_anything():
+    model = bg.glmm("y ~ 1", {"y": [1, 2, 0, 3]}, "poisson")
+    post = results.posterior(model, np.array([0.5]), np.array([[0.1]]), sd=[], cor=[])
+    np.testing.assert_array_equal(
+        post.predict({"day": [1, 2, 3]}).draws, post.predict().draws[..., :3]
+    )
+
+
 def test_labels_have_as_many_digits_as_tell_the_rows_apart(sleep):
     def labels(*days):
         return sleep.predict({"Days": list(days)}, effects="population").labels
