@@ -272,6 +272,7 @@ def options() -> argparse.Namespace:
     own.add_argument("--hours", type=float, default=float("inf"), help="after which to stop")
     own.add_argument("--runs", type=Path, default=RUNS, help="where the replicates are kept")
     own.add_argument("--second", action="store_true", help="the second stage at once")
+    own.add_argument("--retry", action="store_true", help="those that failed are run again")
     own.add_argument("--report", action="store_true", help="run nothing")
     own.add_argument("--plot", type=Path, help="picture of the curves of ranks")
     return own.parse_args()
@@ -286,7 +287,9 @@ def main() -> int:
     until = time.monotonic() + 3600.0 * arguments.hours
     runs = arguments.runs
     if not arguments.report:
-        batches = first_stage(wanted, arguments.replicates, sbc_runs.read(runs))
+        known = sbc_runs.read(runs).values()
+        done = [line.key for line in known if not (arguments.retry and line.failure)]
+        batches = first_stage(wanted, arguments.replicates, done)
         if arguments.second or run(batches, runs, arguments.processes, until):
             lines = _chosen(runs, wanted)
             again = second_stage(judge(lines), [line.key for line in lines])

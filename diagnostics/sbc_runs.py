@@ -128,24 +128,28 @@ def line_of(key: Key, make: Callable[[], Thinned]) -> Line:
         return Line(*key, key.seed, [], 0.0, 0, False, f"{type(reason).__name__}: {reason}")
 
 
-def replicate(key: Key, model: Model | None = None) -> Line:
+def unchanged(model: Model) -> Model:
+    """Leave a model as it is."""
+    return model
+
+
+def replicate(key: Key, change: Callable[[Model], Model] = unchanged) -> Line:
     """Draw parameters and data from the prior, and rank the parameters among a chain's draws.
 
     Parameters
     ----------
     key : Key
-    model : Model, optional
-        What is sampled from instead of the cell's own model: one with another prior, to see
-        whether that is found.
+    change : callable
+        Makes the model that is sampled from: a wrong one, to see whether that is found.
     """
     cell = BY_NAME[key.cell]
     rng = np.random.default_rng(key.seed)
     truth = cell.draw(rng)
     y = cell.respond(rng, truth)
     seed = int(rng.integers(2**31))
-    drawn = with_response(cell.model if model is None else model, y)
+    model = change(with_response(cell.model, y))
     return line_of(
-        key, lambda: thinned(drawn, key.sampler, seed, lambda v: cell.quantities(v, y), truth)
+        key, lambda: thinned(model, key.sampler, seed, lambda v: cell.quantities(v, y), truth)
     )
 
 
