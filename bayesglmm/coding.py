@@ -4,6 +4,7 @@ Which factors get a column for every level is decided in `redundancy`; poly() an
 formulaic's.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .columns import Column, Rows, Table
+from .columns import Column, Rows, Table, level_text
 from .errors import DataError
 from .expressions import Call, Expression, Name, Number, Operation, Text
 from .formula import BASES, CATEGORICAL, Product
@@ -24,6 +25,8 @@ LARGEST = 1e150  # whose square is still a number, and so is that of 1 / LARGEST
 # A text column that spells numbers and has more levels than this was meant as numbers.
 MAX_NUMERIC_LEVELS = 20
 
+# Nearly a number: 12%, 1,234.5, -0,5, $3.
+_NUMBER = re.compile(r"\s*[<>$€£]?\s*[-+]?\d[\d.,' ]*\s*%?\s*")
 TRUTH = {"true": 1.0, "false": 0.0}
 
 Functions = Mapping[str, Callable[..., Any]]
@@ -105,7 +108,8 @@ class Coder:
         self.rows = rows
         self.size = table.size if rows is None else len(rows)
         self.functions = functions or {}
-        self.reference = reference or {}
+        given = (reference or {}).items()
+        self.reference = {n: v if isinstance(v, str) else level_text(v) for n, v in given}
         self.fitting = frozen is None
         self.frozen = Frozen() if frozen is None else frozen
         self.warnings: list[str] = []
@@ -321,12 +325,14 @@ class Coder:
         if column.mixed:
             self.warnings.append(f"column {column.name!r} mixes texts and numbers; read as texts")
         many = len(texts) > MAX_NUMERIC_LEVELS and isinstance(node, Name)
-        if column.kind == "text" and many and column.parsed() is not None:
-            raise DataError(
-                f"column {column.name!r} is text that spells numbers, and would make "
-                f"{len(texts) - 1} dummies; convert it to numbers, or write factor({node}) if you "
-                "mean them"
-            )
+        if column.kind == "text" and many:
+            spelled = column.parsed() is not None
+            if spelled or all(map(_NUMBER.fullmatch, texts)):
+                like = "that spells numbers," if spelled else f"like {texts[0]!r}"
+                raise DataError(
+                    f"column {column.name!r} is text {like} and would make {len(texts) - 1} "
+                    f"dummies; convert it to numbers, or write factor({node}) if you mean them"
+                )
         if len(texts) > self.size / 2 and len(texts) > MAX_NUMERIC_LEVELS:
             self.warnings.append(
                 f"{node} has {len(texts)} levels in {self.size} rows, a coefficient each; did you "

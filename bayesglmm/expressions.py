@@ -213,11 +213,14 @@ class _Parser:
         node = self.expression(0)
         token = self.tokens[self.at]
         if token.kind != "end":
-            hint = ""
-            if token.kind == "name":
-                hint = "; a column whose name has a space is written in backticks, `my column`"
-            raise self.fail(f"unexpected {token.value!r}{hint}", token.position)
+            raise self.unexpected(token)
         return node
+
+    def unexpected(self, token: Token) -> FormulaError:
+        hint = ""
+        if token.kind == "name":
+            hint = "; a column whose name has a space is written in backticks, `my column`"
+        return self.fail(f"unexpected {token.value!r}{hint}", token.position)
 
     def operation(
         self, operator: str, operands: tuple[Expression, ...], position: int
@@ -296,7 +299,7 @@ class _Parser:
         if not self.sees(")"):
             if token.kind == "end":
                 raise self.fail("this bracket is not closed", position)
-            raise self.fail(f"unexpected {token.value!r}", token.position)
+            raise self.unexpected(token)
         self.at += 1
         self.brackets -= 1
 

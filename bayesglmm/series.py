@@ -7,6 +7,7 @@ everything else (dates, complex numbers, lists) is refused with what to do.
 import datetime
 from collections.abc import Callable, Mapping
 from numbers import Number
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -32,10 +33,13 @@ def opened(data: Any) -> tuple[list[str], int, Callable[[int, str], Column]]:
 
     frame = nw.from_native(data, eager_only=True, pass_through=True)
     if not isinstance(frame, nw.DataFrame):
-        kind = f"{type(data).__module__}.{type(data).__name__}"
+        kind = f"{type(data).__module__}.{type(data).__name__}".removeprefix("builtins.")
+        remedy = "a lazy frame has to be collected first"
+        if isinstance(data, str | PathLike):
+            remedy = f"a file is read by bg.read_csv({str(data)!r})"
         raise DataError(
             f"data has to be a data frame (pandas, polars, pyarrow) or a dict of columns, not "
-            f"{kind}; a lazy frame has to be collected first"
+            f"{kind}; {remedy}"
         )
     eager, names = frame, frame.columns
     return names, len(eager), lambda k, name: column(name, _from_narwhals(eager[names[k]]))

@@ -120,3 +120,38 @@ def test_printed_models_tell_trials_offset_and_weights():
     shown = str(model.fit("laplace"))
     for line in ("14 successes of 58 trials", "offset: 1.609", "weights: frequencies, 0 to 7"):
         assert line in shown
+
+
+@pytest.mark.parametrize("text", ["{}%", "{},5", "1,{:03d}", "$ {}"])
+def test_numbers_with_signs_are_no_factor_of_many_levels(text):
+    data = {"y": np.arange(60) % 4, "share": [text.format(k) for k in range(60)]}
+    with pytest.raises(bg.DataError, match="is text like .* 59 dummies; convert it to numbers"):
+        bg.glmm("y ~ share", data, family="poisson")
+
+
+def test_levels_that_separate_are_not_all_listed():
+    data = {"y": np.repeat([0, 3], [10, 50]), "f": [f"level {k // 2}" for k in range(60)]}
+    with pytest.warns(bg.DataWarning) as found:
+        bg.glmm("y ~ f", data, family="poisson")
+    said = [str(warning.message) for warning in found]
+    assert sum("2 rows have y at its lowest" in text for text in said) == 4
+    assert "so does 1 more level of f" in said
+
+
+def test_reference_levels_may_be_numbers():
+    model = bg.glmm("y ~ factor(n) + (1 | g)", DATA, family="poisson", reference={"n": 6})
+    assert model.names.fixed == ("Intercept", "factor(n)[5]")
+
+
+@pytest.mark.parametrize(
+    ("data", "words"), [("my.csv", "read by bg.read_csv('my.csv')"), (None, "not NoneType")]
+)
+def test_what_is_no_data_frame(data, words):
+    with pytest.raises(bg.DataError) as at:
+        bg.glmm("y ~ x", data, family="poisson")
+    assert words in str(at.value)
+
+
+def test_a_group_with_a_space_is_written_in_backticks():
+    with pytest.raises(bg.FormulaError, match="unexpected 'name'; .* backticks"):
+        bg.glmm("y ~ x + (1 | my name)", DATA, family="poisson")

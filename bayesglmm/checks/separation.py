@@ -7,6 +7,8 @@ import numpy as np
 from ..wording import counted
 from .findings import COUNTS, PROPORTIONS, Findings, Observed
 
+SHOWN = 4  # levels of a factor that are warned of, each by its counts
+
 
 def separation(
     observed: Observed,
@@ -43,9 +45,14 @@ def separation(
         below = np.bincount(codes[low], minlength=len(levels))
         above = np.bincount(codes[high], minlength=len(levels))
         alone = (above == 0) | (below == 0) if family in PROPORTIONS else above == 0
-        for k in np.flatnonzero(alone).tolist():
+        found = np.flatnonzero(alone).tolist()
+        for k in found[:SHOWN]:
             where = codes == k
             findings.warn(_cell(f"{factor} = {levels[k]}", name, low & where, high & where))
+        if found[SHOWN:]:
+            more = len(found) - SHOWN
+            does = "does" if more == 1 else "do"
+            findings.warn(f"so {does} {counted(more, 'more level')} of {factor}")
 
 
 def _numeric_separation(
@@ -86,8 +93,10 @@ def _empty_cells(
 
 
 def _cell(where: str, name: str, low: np.ndarray, high: np.ndarray) -> str:
+    rows = int(low.sum())
+    have = "has" if rows == 1 else "have"
     return (
-        f"where {where}, {counted(int(low.sum()), 'row')} have {name} at its lowest and "
+        f"where {where}, {counted(rows, 'row')} {have} {name} at its lowest and "
         f"{int((high & ~low).sum()):,} above: that separates {name}, and the estimate depends on "
         "the prior"
     )
