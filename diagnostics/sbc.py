@@ -16,6 +16,7 @@ table. ``--report`` runs nothing; ``--plot FILE.png`` draws the curves of ranks 
 """
 
 import argparse
+import csv
 import sys
 import tempfile
 import time
@@ -32,7 +33,7 @@ import numpy as np
 import bayesglmm as bg
 from bayesglmm.choice import SAMPLERS, choose
 
-from . import sbc_runs
+from . import RESULTS, sbc_runs
 from .report import Report, parser
 from .sbc_cells import BY_NAME, CELLS, Cell
 from .sbc_ranks import ALPHA, p_value
@@ -44,6 +45,7 @@ BLOCK, BATCH = 100, 20  # replicates of a cell in turn; that one process does at
 SOME = 200  # of each sampler before more of those that are the default somewhere
 USUAL = ("gibbs", "nuts", "collapsed")
 TIMES = 2  # the replicates of the second stage
+SHARES = (0.005, 0.05, 0.25, 0.5, 0.75)  # where the report counts how many p are below
 FINE, CHANCE, PENDING, RED = "", "chance", "PENDING", "RED"
 
 
@@ -255,11 +257,27 @@ def _summary(
         ),
         rows,
     )
+    p = np.array([q.p for q in judged])
+    shares = ", ".join(f"{np.mean(p < alpha):.4g} below {alpha}" for alpha in SHARES)
+    report(f"of the {p.size:,} p of the first stage {shares}\n")
     for q in (q for q in judged if q.first):
         report(
             f"{q.verdict:8s} {q.cell}, {q.sampler}, {q.name}: p {q.p:.4f} of {q.n}, then "
             + (f"{q.p_again:.4f} of {q.n_again}" if q.n_again else "not run yet")
         )
+
+
+def table_of_p(judged: list[Quantity], path: Path) -> None:
+    """Write the p of the first stage: a row for each cell and sampler, a column for each name."""
+    rows: dict[tuple[str, str, int], dict[str, str]] = {}
+    for q in judged:
+        rows.setdefault((q.cell, q.sampler, q.n), {})[q.name] = f"{q.p:.4f}"
+    names = list(dict.fromkeys(q.name for q in judged))
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["cell", "sampler", "replicates", *names])
+        for key in sorted(rows):
+            writer.writerow([*key, *(rows[key].get(name, "") for name in names)])
 
 
 def options() -> argparse.Namespace:
@@ -300,6 +318,8 @@ def main() -> int:
         from .sbc_plot import draw
 
         draw(lines, arguments.plot)
+    if report.keep:
+        table_of_p(judge(lines), RESULTS / "sbc_p.csv")
     report.save()
     return 0 if good else 1
 

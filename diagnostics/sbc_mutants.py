@@ -8,6 +8,7 @@ find it again: the rule of `sbc`.
 Run as ``python -m diagnostics.sbc_mutants [--only PART]``.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -265,14 +266,22 @@ def look(one: Density | Kernel) -> tuple[bool, tuple[str, ...]]:
 def main() -> int:
     options = parser(__doc__)
     options.add_argument("--only", action="append", default=[], help="part of a name; repeatable")
+    options.add_argument("--state", type=Path, help="rows of a run that was stopped; goes on there")
     arguments = options.parse_args()
     report = Report("sbc_mutants", keep=not arguments.no_save)
+    state, done = arguments.state, {}
+    if state is not None and state.exists():
+        done = {row[0]: (good, row) for good, row in map(json.loads, state.open())}
     rows, caught = [], 0
     for one in MUTANTS:
         if arguments.only and not any(part in one.name for part in arguments.only):
             continue
-        good, row = look(one)
-        print("  ".join(row), flush=True)  # while it runs
+        if one.name not in done:
+            done[one.name] = look(one)
+            if state is not None:
+                with state.open("a") as file:
+                    file.write(json.dumps(done[one.name]) + "\n")
+        good, row = done[one.name]
         rows.append(row)
         caught += good
     report()

@@ -42,7 +42,7 @@ def draw(lines: Iterable[Line], path: Path) -> None:
             style = {"color": next(outside), "label": name} if red else {"color": INSIDE}
             ax.plot(z, curve, lw=1.4 if red else 0.7, zorder=3 if red else 2, **style)
         if ax.get_legend_handles_labels()[0]:
-            ax.legend(fontsize=7, loc="lower right", frameon=False)
+            ax.legend(fontsize=7, loc="best", frameon=False)
         ax.set_title(f"{cell}\n{sampler}, {len(ranks):,} replicates", fontsize=8)
         ax.tick_params(labelsize=7)
     for ax in axes[len(found) :]:
