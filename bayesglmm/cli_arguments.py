@@ -1,6 +1,7 @@
 """Arguments that commands share, and the model that they name."""
 
 import argparse
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -142,9 +143,9 @@ def free(*paths: str | None, force: bool) -> None:
     Raises
     ------
     FileExistsError
-        For the first that exists, unless `force` is true.
+        For the first that exists, is a link, or leads through ``..``, unless `force` is true.
     OSError
-        For a folder, or a file in a folder that does not exist.
+        For a folder, a file in a folder that does not exist, or one that cannot be written to.
     """
     from . import sealed
 
@@ -154,6 +155,14 @@ def free(*paths: str | None, force: bool) -> None:
         sealed.refuse_place(Path(path))
         if Path(path).exists() and not force:
             raise FileExistsError(f"{path} exists; say --force to replace it")
+        if Path(path).is_symlink() and not force:
+            raise FileExistsError(f"{path} is a link; say --force to replace it")
+        if ".." in Path(path).parts and not force:
+            raise FileExistsError(
+                f"{path} leads out of a folder by '..'; say --force if you mean it"
+            )
+        if not os.access(Path(path).absolute().parent, os.W_OK):
+            raise PermissionError(f"nothing can be written to the folder of {path}")
 
 
 def sampled(arguments: argparse.Namespace, model: "Model") -> "Posterior":

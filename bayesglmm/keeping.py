@@ -2,6 +2,8 @@
 
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +84,31 @@ def check(
         words += f", and {gibibytes(on_disk)} in {stream}"
     if max(size, on_disk if keep == "stream" else 0) > LARGE and not quiet:
         print(words, file=sys.stderr)
+
+
+@contextmanager
+def told(
+    model: "Model", *, keep: str, sampler: str, chains: int, draws: int, jobs: int | None
+) -> Iterator[None]:
+    """Say what a run takes where the memory ends all the same.
+
+    Raises
+    ------
+    MemoryError
+        With the estimate and what takes less.
+    """
+    from .chains.threads import threads
+
+    try:
+        yield
+    except MemoryError as error:
+        counts = {"chains": chains, "draws": draws, "threads": threads(jobs, chains)}
+        sizes = {each: footprint.size(model, sampler, each, **counts) for each in KEEP}
+        on_disk = 8 * chains * draws * footprint.count(model)
+        raise MemoryError(
+            f"the memory ended ({error}); {chains} chains of {draws} draws were estimated to take "
+            f"{gibibytes(sizes[keep])} with keep={keep!r}. {_remedy(keep, sizes, on_disk)}"
+        ) from error
 
 
 def _remedy(keep: str, sizes: dict[str, int], on_disk: int) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import chains as chain_runner
-from . import checks, consistency, keeping, memory, sampling_history, sas_options
+from . import checks, consistency, keeping, memory, no_start, sampling_history, sas_options
 from ._jit import ENABLED
 from .chains import Draws
 from .checkpoint import SECONDS, Checkpoint, Identity
@@ -166,7 +166,11 @@ def sample(
         memory.give_back()  # what reading the data and fitting took
     fitted = time.perf_counter()
     begun = found is not None and bool(found.standings)
-    with _effects_file(model, stream, chains, draws, token, begun) as file:
+    told = keeping.told(
+        model, keep=keep, sampler=plan.sampler, chains=chains, draws=draws, jobs=jobs
+    )
+    start_told = no_start.told(model, init)
+    with _effects_file(model, stream, chains, draws, token, begun) as file, told, start_told:
         if keeper is not None and file is not None:
             keeper.before = file.flush
         result = chain_runner.run(

@@ -11,6 +11,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -596,3 +597,127 @@ def test_nothing_is_compiled_for_a_refusal():
     here = __file__.rpartition("/")[0]
     done = subprocess.run([sys.executable, "-c", code], cwd=here, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+# --- predictions, results and the command line ---------------------------------------------------
+
+x = np.full(N, 7.0)  # what a formula must never look at
+
+
+def test_39_new_rows_without_a_column_are_refused_whatever_is_called_so_elsewhere():
+    design = build("y ~ x + (1|g)", frame(), "poisson")
+    with pytest.raises(DataError, match="no column 'x'"):
+        design.new_data(frame().drop(columns="x"))
+
+
+def test_41_new_rows_that_lack_a_value_are_refused():
+    design = build("y ~ x + (1|g)", frame(), "poisson")
+    with pytest.raises(DataError, match="'x' in 2 rows .first 4, 9"):
+        design.new_data(at("x", [4, 9], np.nan)(frame()))
+
+
+def test_44_groups_that_do_not_differ_are_sampled_without_divergences():
+    f = frame().assign(y=np.random.default_rng(2).poisson(1.5, N))
+    options = {"draws": 150, "warmup": 250, "chains": 2, "seed": 1, "progress": False}
+    post = glmm("y ~ x + (1|g)", f, "poisson").sample(sampler="nuts", **options)
+    assert post.stats["divergent"].sum() == 0
+    assert post.values["sd"].min() < 0.1 < 0.5 > np.median(post.values["sd"])
+
+
+@pytest.mark.parametrize(
+    ("case", "change_of", "factor"),
+    [
+        ("11", lambda x: x * 1e8, 1e8),
+        ("12", lambda x: x * 1e-8, 1e-8),
+        ("13", lambda x: x + 1e8, 1.0),
+    ],
+)
+def test_11_12_13_the_scale_and_place_of_a_predictor_do_not_matter(case, change_of, factor):
+    plain = glmm("y ~ x + (1|g)", frame(), "poisson").fit("laplace")
+    other = glmm("y ~ x + (1|g)", frame().assign(x=lambda f: change_of(f.x)), "poisson")
+    found = other.fit("laplace")
+    assert found.converged
+    assert found.estimate[1] * factor == pytest.approx(plain.estimate[1], rel=1e-6)
+    assert found.loglik == pytest.approx(plain.loglik, rel=1e-10)
+
+
+@pytest.mark.parametrize("family", ["poisson", "bernoulli", "negative_binomial", "gaussian"])
+def test_87_a_weight_of_many_is_so_many_rows(family):
+    from bayesglmm import families
+
+    f, times = frame(family), 50
+    many = glmm("y ~ x + (1|g)", pd.concat([f] * times, ignore_index=True), family)
+    weighted = glmm("y ~ x + (1|g)", f, family, weights=np.full(N, float(times)))
+    total = []
+    for model in (many, weighted):
+        obs = model.problem.data.obs
+        density = [np.zeros(obs.y.size) for _ in range(4)]
+        # The same eta in all rows, whose order is not the user's.
+        eta = np.full(obs.y.size, 0.3)
+        model.problem.rows(families.LOGLIK, eta, obs.y, obs.w, 1.3, *density)
+        total.append(density[0].sum() + model.problem.constant)
+    assert total[0] == pytest.approx(total[1], rel=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda folder: (folder / "fit.nc").write_text("mine"), "exists"),
+        (lambda folder: (folder / "fit.nc").symlink_to(folder / "elsewhere"), "is a link"),
+        (lambda folder: (folder / "fit.nc").mkdir(), "is a folder"),
+    ],
+)
+def test_89_an_output_that_is_taken_or_a_link_is_refused_at_once(make, words, tmp_path, capsys):
+    from bayesglmm.cli import BAD_INPUT, main
+
+    make(tmp_path)
+    command = ["fit", "sleepstudy", "Reaction ~ Days + (Days|Subject)", "--save"]
+    assert main([*command, str(tmp_path / "fit.nc")]) == BAD_INPUT
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_89_an_output_that_leads_out_of_its_folder_is_refused(tmp_path, capsys):
+    from bayesglmm.cli import BAD_INPUT, main
+
+    (tmp_path / "inside").mkdir()
+    place = str(tmp_path / "inside" / ".." / "fit.nc")
+    command = ["fit", "sleepstudy", "Reaction ~ Days + (Days|Subject)", "--save", place]
+    assert main(command) == BAD_INPUT
+    assert "leads out" in capsys.readouterr().err
+    assert main([*command[:-1], "/proc/fit.nc"]) == BAD_INPUT
+    assert "fit.nc" in capsys.readouterr().err
+
+
+# Cases of the catalogue whose tests are not rows of the table above: outcome, and the tests.
+ELSEWHERE = {
+    39: ("refuse", ["test_bad_inputs.py::test_39"]),
+    40: ("refuse", ["test_prediction.py::test_new_groups_are_refused_zero_or_drawn"]),
+    41: ("refuse", ["test_bad_inputs.py::test_41"]),
+    44: ("ok", ["test_bad_inputs.py::test_44"]),
+    79: ("refuse", ["test_priors.py::test_refusals_name_what_is_wrong"]),
+    80: ("refuse", ["test_bad_inputs.py::test_80"]),
+    81: ("refuse", ["test_bad_inputs.py::test_81"]),
+    82: ("refuse", ["test_keep.py::test_draws_that_would_not_fit_are_refused"]),
+    87: ("ok", ["test_bad_inputs.py::test_87"]),
+    88: ("refuse", ["test_frames.py::test_"]),
+    89: ("refuse", ["test_bad_inputs.py::test_89"]),
+    90: ("ok", ["test_cli_fit.py::test_cells_that_a_spreadsheet_would_run_are_disarmed"]),
+}
+LAST = 90
+
+
+def number(case: Case) -> int:
+    """Return the number in the catalogue of a row of the table."""
+    return int(case.number.split()[0])
+
+
+def test_every_case_of_the_catalogue_is_tested():
+    table = {number(case) for case in CASES}
+    assert table | ELSEWHERE.keys() == set(range(1, LAST + 1))
+    assert not table & ELSEWHERE.keys()
+    for _, tests in ELSEWHERE.values():
+        for each in tests:
+            file, _, name = each.partition("::")
+            source = (Path(__file__).parent / file).read_text(encoding="utf-8")
+            assert f"def {name}" in source, each

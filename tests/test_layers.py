@@ -114,6 +114,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "consistency",
             "footprint",
             "keeping",
+            "no_start",
             "effects_file",
             "effects_summary",
             "summary",

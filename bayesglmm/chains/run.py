@@ -260,7 +260,7 @@ def _collect(
         if worker.error is None:
             worker.begin()
     good = [worker for worker in workers if worker.error is None]
-    failed = {worker.number: str(worker.error) for worker in workers if worker.error}
+    failed = {worker.number: _reason(worker.error) for worker in workers if worker.error}
     if not good:
         error = workers[0].error if workers else RuntimeError("; ".join(failures.values()))
         assert error is not None
@@ -299,6 +299,13 @@ def _collect(
     )
 
 
+def _reason(error: Exception) -> str:
+    """Why a chain failed, in words."""
+    if isinstance(error, MemoryError):
+        return f"out of memory ({error})" if str(error) else "out of memory"
+    return str(error) or type(error).__name__
+
+
 def _first_call(workers: list[Worker]) -> None:
     """Let one thread do what compiles; an interruption here ends the run."""
     worker = next((worker for worker in workers if worker.unfinished), None)
@@ -312,6 +319,6 @@ def _standings(
     workers: list[Worker], failures: Mapping[int, str]
 ) -> tuple[list[Standing], dict[int, str]]:
     """Return where the chains stand, all their draws included, and those that failed."""
-    failed = {worker.number: str(worker.error) for worker in workers if worker.error}
+    failed = {worker.number: _reason(worker.error) for worker in workers if worker.error}
     standings = [worker.standing(0, moving=True) for worker in workers if worker.error is None]
     return [standing for standing in standings if standing], {**failures, **failed}

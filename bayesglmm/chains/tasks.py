@@ -117,11 +117,11 @@ class _Pool:
         self.executor = executor if self.make is None else self.make()
         self.losses = 0
 
-    def renew(self, error: BaseException) -> None:
+    def renew(self, error: BaseException, at_work: list[int]) -> None:
         """Take a new executor for one that broke, or say why there is none."""
         self.losses += 1
         if self.make is None or self.losses > MAX_LOSSES:
-            raise _Lost(error)
+            raise _Lost(error, at_work)
         self.close()
         self.executor = self.make()
 
@@ -131,7 +131,7 @@ class _Pool:
 
 
 class _Lost(Exception):
-    """There is no executor any more."""
+    """There is no executor any more: why, and which chains were at work."""
 
 
 class _Run:
@@ -162,14 +162,19 @@ class _Run:
                 self._wait(REFRESH_SECONDS)
         except _Lost as lost:
             self.stop.set()
+            at_work = ", ".join(str(number + 1) for number in lost.args[1])
             words = (
                 f"the executor broke: {_words(lost.args[0])}. A worker process died, of memory "
-                "perhaps, or was killed; or a script that starts processes lacks `if __name__ == "
+                f"perhaps, or was killed (at work were chains {at_work or 'none'}); "
+                "or a script that starts processes lacks `if __name__ == "
                 "'__main__':`. Give executor= as a function that makes an executor, and a new one "
                 "takes the place of one that breaks; the draws do not change"
             )
-            if any(worker.kept <= 0 for worker in self.workers):
+            without = [worker for worker in self.workers if worker.kept <= 0]
+            if len(without) == len(self.workers):
                 raise RuntimeError(words) from lost.args[0]
+            for worker in without:
+                worker.error = worker.error or RuntimeError("no draw of it had come back")
             warnings.warn(
                 f"{words}. The draws so far are kept, and can be extended.",
                 ConvergenceWarning,
@@ -204,7 +209,7 @@ class _Run:
         except BrokenExecutor as error:
             self._lose(worker, error)
         except RuntimeError as error:  # it has been shut down
-            raise _Lost(error) from error
+            raise _Lost(error, []) from error
         else:
             self.out[future] = worker
             future.add_done_callback(self.done.put)
@@ -252,7 +257,7 @@ class _Run:
         if isinstance(error, BrokenExecutor):
             lost = [worker, *self.out.values()]
             self.out.clear()
-            self.pool.renew(error)
+            self.pool.renew(error, sorted(each.number for each in lost))
             for each in lost:
                 self._submit(each)
             return
