@@ -74,8 +74,8 @@ class PosteriorDerived(PosteriorPlots):
         by : str
             A factor: a curve for each of its levels.
         at : dict
-            Values of other predictors; else numbers are at their means and factors are averaged
-            over their levels.
+            Values of other predictors; else numbers are at their means, and the linear predictor is
+            averaged over the levels of factors, as by `means`.
         effects : {"population", "marginal"}, or both
             At effects of 0, or averaged over the distribution of groups.
         groups : dict
@@ -103,8 +103,8 @@ class PosteriorDerived(PosteriorPlots):
         Parameters
         ----------
         newdata, effects, new_levels, functions, seed
-            As of `predict`. With ``new_levels="sample"`` and groups that are new the responses are
-            those of other groups like these.
+            As of `predict`, but without ``effects="marginal"``: with ``new_levels="sample"`` and
+            groups that are new the responses are those of other groups like these.
 
         Returns
         -------

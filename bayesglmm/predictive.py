@@ -171,8 +171,15 @@ def posterior_predictive(post: "Posterior", newdata: Any = None, **options: Any)
     Raises
     ------
     DataError
-        As `prediction.predict`, and if new rows lack numbers of trials or standard errors.
+        As `prediction.predict`, for marginal effects, and if new rows lack numbers of trials or
+        standard errors.
     """
+    if options.get("effects") == "marginal":
+        raise DataError(
+            "effects='marginal' is for means: drawn at the mean over groups, responses would vary "
+            "less than those of any groups do. Give rows with groups of new names, and "
+            "new_levels='sample'"
+        )
     made = predict(post, newdata, scale="link", **options)
     response = post.model.design.response
     if newdata is None:

@@ -218,6 +218,17 @@ def test_a_row_is_drawn_alike_whatever_stands_beside_it(herds):
         herds.predictive(frame[["herd", "period"]])
 
 
+def test_responses_are_not_drawn_at_a_mean_over_groups(sleep):
+    """They would have the variance of one group; that of many comes from new groups."""
+    with pytest.raises(DataError, match="new_levels='sample'"):
+        sleep.predictive({"Days": [3.0]}, effects="marginal")
+    new = {"Days": [3.0] * 400, "Subject": [f"new {k}" for k in range(400)]}
+    drawn = sleep.predictive(new, new_levels="sample").draws
+    beta = sleep.values["beta"][..., 0] + 3.0 * sleep.values["beta"][..., 1]
+    v = 25.0**2 + 2 * 3.0 * 0.3 * 25.0 * 6.0 + 9.0 * 6.0**2 + 26.0**2 + beta.var()
+    assert drawn.var() == pytest.approx(v, rel=0.05)
+
+
 def test_checks_compare_draws_with_the_data(herds, sleep):
     made = herds.predictive()
     drawn, y = made.draws.mean(axis=-1), herds.model.design.response.y.mean()
