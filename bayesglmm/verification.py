@@ -6,6 +6,7 @@ passes each time.
 """
 
 import math
+import platform
 import tempfile
 import time
 import warnings
@@ -119,7 +120,8 @@ def verify(say: Callable[[Check], None] | None = None) -> Verification:
             checks.append(check)
             if say is not None:
                 say(check)
-    return Verification(tuple(checks), versions())
+    python = {"python": platform.python_version()}
+    return Verification(tuple(checks), versions() | python)
 
 
 def _checks() -> Iterator[Check]:
