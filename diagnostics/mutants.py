@@ -2,7 +2,10 @@
 
 Every copy of the package differs in one line and runs as plain Python: those of the transported,
 collapsed and Hamiltonian samplers (``tests/broken.py``), of the crossed and nested ones
-(``tests/crossed_cases.py``) and of the classical one (``tests/test_classical.py``).
+(``tests/crossed_cases.py``), of the classical one (``tests/test_classical.py``) and those that the
+exact rank test is to see (``tests/broken_ranks.py``; z is as far out as the smallest p-value). A
+table of its own has the catalogue of twelve faults (``tests/catalogue.py``), and the tests that see
+them.
 """
 
 import json
@@ -14,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import broken
+import broken_ranks
+import catalogue
 import crossed_cases
 import test_classical
 from joint import LARGEST_Z
@@ -25,6 +30,8 @@ CATALOGUES = {
     "transported, collapsed, Hamiltonian": broken.CATALOGUE,
     "crossed, nested": crossed_cases.BROKEN,
     "classical": test_classical.BROKEN,
+    "parts alone": broken_ranks.BROKEN,
+    "catalogue": [catalogue.JACOBIAN_SIGN, catalogue.OFFSET, *catalogue.UNRULY],
 }
 
 
@@ -61,7 +68,7 @@ def main() -> int:
     if state is not None and state.exists():
         done = {tuple(row[:3]): tuple(row) for row in map(json.loads, state.open())}
     lines = []
-    for one in (one for catalogue in CATALOGUES.values() for one in catalogue):
+    for one in (one for copies in CATALOGUES.values() for one in copies):
         if arguments.name and not any(part in one.name for part in arguments.name):
             continue
         key = one.name, one.sampler, one.case.name
@@ -71,6 +78,14 @@ def main() -> int:
                 with state.open("a") as file:
                     file.write(json.dumps(done[key]) + "\n")
         lines.append(done[key])
+    rows = []
+    for fault, one in catalogue.TWELVE.items():
+        row = done.get((one.name, one.sampler, one.case.name))
+        if row is not None:
+            rows.append((fault, catalogue.TESTS[type(one)], *row[1:5]))
+    report.table(("fault", "test", "sampler", "case", "caught by", "z"), rows)
+    report(f"{sum(row[4] != MISSED for row in rows)} of the {len(catalogue.TWELVE)} faults caught")
+    report()
     caught = sum(line[3] != MISSED for line in lines)
     columns = ("mutant", "sampler", "case", "caught by", "z", "functions", "CPU")
     report.table(columns, lines)
