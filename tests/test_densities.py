@@ -25,12 +25,13 @@ from exact_densities import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import bayesglmm as bg
 from bayesglmm import families, quantile_residuals
 
 pairs = pytest.mark.parametrize("family", PAIRS, ids=lambda f: f"{f.name}-{f.link}")
 EVERY = 97  # a prime: the points of the grid that are tested here meet all values of all arguments
 whole = settings(
-    max_examples=150,
+    max_examples=100,
     deadline=None,
     derandomize=True,
     database=None,
@@ -119,3 +120,40 @@ def test_distribution_function_of_counts_keeps_its_digits_for_any_size(size, y, 
             for k in range(int(y) + 1)
         )
     assert made == pytest.approx(float(want), rel=1e-10)
+
+
+@pytest.mark.parametrize("name", sorted({family.name for family in PAIRS} - {"gaussian_se"}))
+def test_log_likelihood_of_a_model_with_weights_and_offset(name):
+    """Constants, weights and offset of a whole model, at its maximum."""
+    rng = np.random.default_rng(31)
+    n = 40
+    x, offset = rng.normal(size=n), rng.uniform(-2.0, 2.0, size=n)
+    trials = rng.integers(1, 10**6, size=n)
+    y = {
+        "gaussian": lambda: rng.normal(1e4, 3.0, size=n),
+        "gamma": lambda: rng.gamma(0.7, 1e-3, size=n) + 1e-9,
+        "binomial": lambda: rng.binomial(trials, 0.3),
+    }.get(name, lambda: rng.poisson(3.0, size=n))()
+    data = {"y": y, "x": x, "o": offset, "n": trials, "w": rng.integers(0, 4, size=n)}
+    left = "y | trials(n)" if name == "binomial" else "y"
+    fit = bg.glmm(f"{left} ~ x + offset(o)", data, name, weights="w").fit("glm")
+    eta = fit.beta[0] + fit.beta[1] * x + offset
+    phi = float(fit.estimate[2]) if fit.model.family.dispersion else 1.0
+    with mp.workdps(40):
+        parts = [
+            term
+            for i in range(n)
+            if data["w"][i]
+            for term in terms(
+                fit.model.family,
+                Point(
+                    float(y[i]),
+                    float(trials[i]) if name == "binomial" else None,
+                    float(data["w"][i]),
+                    float(eta[i]),
+                    phi,
+                ),
+            )
+        ]
+        want, size = mp.fsum(parts), mp.fsum(abs(part) for part in parts)
+    assert abs(fit.loglik - want) <= 1e-12 * abs(want) + 1e-15 * size
