@@ -616,6 +616,11 @@ def test_41_new_rows_that_lack_a_value_are_refused():
         design.new_data(at("x", [4, 9], np.nan)(frame()))
 
 
+def test_74_a_family_that_does_not_exist_is_refused_with_those_that_do():
+    with pytest.raises(ValueError, match="unknown family 'beta'.*bernoulli.*gaussian"):
+        glmm("y ~ x + (1|g)", frame(), "beta")
+
+
 def test_44_groups_that_do_not_differ_are_sampled_without_divergences():
     f = frame().assign(y=np.random.default_rng(2).poisson(1.5, N))
     options = {"draws": 150, "warmup": 250, "chains": 2, "seed": 1, "progress": False}
@@ -695,6 +700,7 @@ ELSEWHERE = {
     40: ("refuse", ["test_prediction.py::test_new_groups_are_refused_zero_or_drawn"]),
     41: ("refuse", ["test_bad_inputs.py::test_41"]),
     44: ("ok", ["test_bad_inputs.py::test_44"]),
+    74: ("refuse", ["test_bad_inputs.py::test_74"]),
     79: ("refuse", ["test_priors.py::test_refusals_name_what_is_wrong"]),
     80: ("refuse", ["test_bad_inputs.py::test_80"]),
     81: ("refuse", ["test_bad_inputs.py::test_81"]),
