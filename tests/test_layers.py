@@ -171,6 +171,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "diagnosis",
             "diagnosis_tables",
             "cli",
+            "__main__",
             "cli_arguments",
             "cli_sample",
             "cli_report",
