@@ -9,9 +9,11 @@ A function whose p-value is below .005 is tested again with another seed and twi
 is red only if it is so again: of so many functions one in two hundred is below by chance.
 """
 
+import json
 import sys
 import time
 import warnings
+from pathlib import Path
 
 import classical_joint
 import exact_ranks
@@ -28,25 +30,36 @@ def main() -> int:
     options.add_argument("--name", action="append", default=[], help="part of a name; repeatable")
     options.add_argument("--chains", type=int, default=CHAINS)
     options.add_argument("--seed", type=int, default=1)
+    options.add_argument("--state", type=Path, help="rows of a run that was stopped; goes on there")
     arguments = options.parse_args()
     report = Report("exact_ranks", keep=not arguments.no_save)
     classical_joint.register()
     warnings.simplefilter("ignore")  # the data of these tests are what is warned of
     made = [(exact_ranks.ranks, "ranks", name, case, PARTS[name]) for name, case in RANKED]
     made += [(exact_ranks.moved, "sweeps", name, case, SAMPLERS[name]) for name, case in SWEPT]
-    lines, again, functions, red = [], 0, 0, 0
+    state, done = arguments.state, {}
+    if state is not None and state.exists():
+        done = {tuple(row[:3]): row for row in map(json.loads, state.open())}
+    lines = []
     for test, kind, name, case, part in made:
         if arguments.name and not any(word in f"{kind} {name}" for word in arguments.name):
             continue
-        begun = time.process_time()
-        least, count, bad = exact_ranks.red(
-            test, case, part, chains=arguments.chains, seed=arguments.seed
-        )
-        again, functions, red = again + (least < LEVEL), functions + count, red + len(bad)
-        line = kind, name, case.name, str(count), f"{least:.4f}", ", ".join(bad) or "-"
-        lines.append((*line, f"{time.process_time() - begun:.0f}"))
+        key = kind, name, case.name
+        if key not in done:
+            begun = time.process_time()
+            least, count, bad = exact_ranks.red(
+                test, case, part, chains=arguments.chains, seed=arguments.seed
+            )
+            row = [*key, str(count), f"{least:.4f}", ", ".join(bad) or "-"]
+            done[key] = [*row, f"{time.process_time() - begun:.0f}"]
+            if state is not None:
+                with state.open("a") as file:
+                    file.write(json.dumps(done[key]) + "\n")
+        lines.append(done[key])
     report.table(("test", "part", "model", "functions", "least p", "red", "CPU"), lines)
     report(f"{arguments.chains} chains; seeds {arguments.seed} and {arguments.seed + 1000}")
+    functions, again = sum(int(line[3]) for line in lines), sum(float(r[4]) < LEVEL for r in lines)
+    red = sum(line[5] != "-" for line in lines)
     report(f"{functions} functions of {len(lines)} tests; {again} tests had a second stage")
     report(f"{red} red")
     report.save()

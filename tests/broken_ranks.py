@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import exact_ranks
+import numpy as np
 from broken import RENEWAL, TRANSPORT
 from crossed_cases import LOOSE, NESTED, NESTED_MOVE
 from general_cases import (
@@ -42,7 +43,8 @@ class Broken:
         with tempfile.TemporaryDirectory() as folder:
             load = plain_copy(Path(folder), (self.file, self.old, self.new))
             try:
-                found = exact_ranks.ranks(self.case, part, load, self.chains)
+                with np.errstate(all="ignore"):  # where a chain runs away
+                    found = exact_ranks.ranks(self.case, part, load, self.chains)
             except (ArithmeticError, ValueError) as reason:
                 return {f"ran away ({reason})": math.inf}
         return {name: float(stats.norm.isf(0.5 * p)) for name, p in found.items()}

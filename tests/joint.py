@@ -362,7 +362,7 @@ class Hamiltonian:
         state["value"][0] = target.logdensity(
             self.rows, target.data, target.map, state["position"], state["gradient"]
         )
-        self.program.advance(state, MOVES, *self.out, 0)
+        self.program.advance(state, len(self.out[0]), *self.out, 0)
         return self.out[0][-1], self.out[1][-1]
 
 
