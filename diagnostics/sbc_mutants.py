@@ -14,7 +14,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +29,7 @@ from .sbc_cells import LKJ, WISHART
 from .sbc_runs import Key, Line
 
 STEP, MOST = 100, 1000  # replicates
+EXACT = 1e-12  # smaller p are rounding of 1 - p
 Change = Callable[[Model], Model]
 
 
@@ -246,20 +246,21 @@ def in_copy(one: Kernel, folder: Path) -> Callable[[int, Sequence[int]], list[Li
 
 def look(one: Density | Kernel) -> tuple[bool, tuple[str, ...]]:
     """Whether a mutant is caught, and its row of the table."""
-    begun = time.process_time()
+    begun = sum(os.times()[:4])  # CPU seconds, those of processes that have ended too
     if isinstance(one, Kernel):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name).resolve()
             broken_copy(one, folder)
             n, judged, failures = found(in_copy(one, folder))
-        seconds = "-"
     else:
         n, judged, failures = found(lambda stage, ks: lines_of(one, stage, ks))
-        seconds = f"{time.process_time() - begun:.0f}"
+    seconds = f"{sum(os.times()[:4]) - begun:.0f}"
     red = sorted((q for q in judged if q.verdict == RED), key=lambda q: q.p_again)
     caught = bool(red) or failures > 0
     by = ", ".join(q.name for q in red[:3]) or (f"{failures} failed" if failures else "NOT CAUGHT")
-    p = f"{red[0].p_again:.1e}" if red else "-"
+    p = "-"
+    if red:
+        p = f"{red[0].p_again:.0e}" if red[0].p_again > EXACT else f"< {EXACT}"
     return caught, (one.name, one.cell, one.sampler, str(n), str(len(red)), by, p, seconds)
 
 
