@@ -33,7 +33,7 @@ class Hungry(Walk):
     def advance(self, state, n, theta_out, u_out, stats_out, iteration):
         """Move as a walk does."""
         super().advance(state, n, theta_out, u_out, stats_out, iteration)
-        if iteration >= 40 and state["chain"][0] == 1:
+        if iteration + n > 40 and state["chain"][0] == 1:
             np.ones(4 * ROOM // 8)
 
 
