@@ -8,6 +8,7 @@ from kernels import callable_
 from scipy import stats
 
 from bayesglmm import covariance, prior_density
+from bayesglmm.conditionals import centring
 from bayesglmm.covariance import Block, build
 from bayesglmm.covariance_prior import draw_correlation, draw_sigma, implied, implied_lines
 from bayesglmm.errors import PriorError
@@ -248,6 +249,32 @@ def test_inverse_wishart_draws(q):
     for k in range(q):
         marginal = stats.invgamma(0.5 * (df - q + 1), scale=0.5 * scale_matrix(q)[k, k])
         assert stats.kstest(draws[:, k, k], marginal.cdf).pvalue > ALPHA
+
+
+@pytest.mark.parametrize("q", [1, 2, 3, 5])
+def test_compiled_inverse_wishart_draws(q):
+    # Bartlett's decomposition as the samplers have it; the factor goes in and a factor comes out.
+    factor, S, df = callable_(centring._wishart_factor), scale_matrix(q), q + 5.0
+    random, draws = np.array([5, 0], dtype=np.uint64), np.empty((4000, q, q))
+    for out in draws:
+        assert factor(S.copy(), df, random, out)
+        out[:] = np.tril(out) @ np.tril(out).T
+    error = draws.std(axis=0) / math.sqrt(len(draws))
+    assert np.all(abs(draws.mean(axis=0) - S / (df - q - 1)) < 4 * error)
+    for k in range(q):
+        marginal = stats.invgamma(0.5 * (df - q + 1), scale=0.5 * S[k, k])
+        assert stats.kstest(draws[:, k, k], marginal.cdf).pvalue > ALPHA
+
+
+@cases
+def test_there_and_back(name, q):
+    cov = build([blocks(q)[name]], np.linspace(0.4, 2.0, q))
+    psi, found = start(cov), np.empty(cov.row.size)
+    callable_(covariance.fill_psi)(cov, factor(cov, psi), found)
+    np.testing.assert_allclose(found, psi, rtol=0.0, atol=1e-12)
+    again = factor(cov, found)
+    np.testing.assert_allclose(again, factor(cov, psi), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(covariance.coordinates(cov, again), psi, rtol=0.0, atol=1e-12)
 
 
 def test_huang_wand_draws_have_half_t_sds_and_uniform_correlations():
