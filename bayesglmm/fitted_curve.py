@@ -65,6 +65,15 @@ class FittedCurve:
         return [prediction.table() for prediction in self.predictions]
 
     @property
+    def _what(self) -> str:
+        """What the curves are of."""
+        first = self.predictions[0]
+        if first.scale == "link":
+            return f"linear predictor of {self.response}"
+        trials = first.model.design.response.trials is not None
+        return f"proportion of {self.response}" if trials else f"mean {self.response}"
+
+    @property
     def _offset(self) -> str:
         """What has to be said where the model has an offset."""
         return ", offset at 0" if self.predictions[0].model.design.offset.any() else ""
@@ -117,10 +126,8 @@ class FittedCurve:
             curve(ax, x + beside, table.columns["median"], low, high, label, factor)
         if factor:
             ax.set_xticks(x, self.values)
-        link = self.predictions[0].scale == "link"
         ax.set_xlabel(self.over.name)
-        what = f"linear predictor of {self.response}" if link else f"mean {self.response}"
-        ax.set_ylabel(what + self._offset)
+        ax.set_ylabel(self._what + self._offset)
         if any(self.curves):
             ax.legend(frameon=False, fontsize=8)
         ax.spines[["top", "right"]].set_visible(False)
@@ -128,7 +135,8 @@ class FittedCurve:
 
     def __str__(self) -> str:
         prob = f"{100 * self.predictions[0].ci_prob:g}%"
-        title = f"Mean {self.response} along {self.over.name}{self._offset}, {prob} limits"
+        what = self._what[0].upper() + self._what[1:]
+        title = f"{what} along {self.over.name}{self._offset}, {prob} limits"
         return f"{title}\n{self.table()}"
 
     def __repr__(self) -> str:

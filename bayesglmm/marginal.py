@@ -182,7 +182,11 @@ def means(
         return averages.response_variance(family.name, family.link, eta, v, phi, rows.trials)
 
     scale = response(family) if kind == "mean" else UNTESTED
-    title = f"Marginal {kind}s of {model.design.response.name}"
+    trials = model.design.response.trials is not None
+    what = "proportions" if trials else "means"
+    if kind == "variance":
+        what = "variances of proportions" if trials else "variances"
+    title = f"Marginal {what} of {model.design.response.name}"
     if isinstance(result, Posterior):
         linear = _over_draws(model, rows, drawn(result), marginal)
         linear = linear.reshape(result.chains, result.draws, -1)

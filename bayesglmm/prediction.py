@@ -182,7 +182,9 @@ class Prediction:
         what = f", {what}" if self.model.design.factors else ""
         rows = self.rows.part(slice(0, SHOWN))
         few = replace(self, rows=rows, labels=self.labels[:SHOWN])
-        on = "linear predictors" if self.scale == "link" else "means"
+        trials = self.model.design.response.trials is not None
+        on = "proportions" if trials else "means"
+        on = "linear predictors" if self.scale == "link" else on
         lines = [f"Predicted {on} of {name}{what}"]
         lines += [f"  {line}" for line in str(few.table()).splitlines()]
         if len(self.labels) > SHOWN:

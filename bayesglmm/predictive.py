@@ -188,7 +188,19 @@ def posterior_predictive(post: "Posterior", newdata: Any = None, **options: Any)
         raise DataError("new rows need the standard errors that the formula names in se()")
     if response.trials is not None and not made.rows.has_trials:
         raise DataError("new rows need the numbers of trials that the formula names")
+    if response.trials is not None:
+        _refuse(made, made.rows.trials, "trials have to be whole numbers of 0 or more", 1.0, 0.0)
+    elif made.rows.se is not None:
+        _refuse(made, made.rows.se, "standard errors have to be above 0", 0.0, np.nextafter(0, 1))
     return Predictive(made, "predictions")
+
+
+def _refuse(made: Prediction, values: np.ndarray, words: str, step: float, least: float) -> None:
+    """Refuse new rows with numbers below `least`, or between whole steps."""
+    bad = (values < least) | ((values != np.floor(values)) if step else False)
+    where = np.flatnonzero(bad)
+    if where.size:
+        raise DataError(f"{words}; {values[where[0]]:g} at row {where[0]}")
 
 
 def prior_predictive(model: "Model", draws: int = 1000, seed: int | None = None) -> Predictive:

@@ -189,7 +189,7 @@ def test_too_many_draws_for_the_memory_are_refused_but_summed_up(herds, monkeypa
 
 def test_what_is_printed_says_what_it_is(herds):
     text = str(herds.predict(effects="population"))
-    assert text.splitlines()[0] == "Predicted means of incidence, at effects of 0"
+    assert text.splitlines()[0] == "Predicted proportions of incidence, at effects of 0"
     assert text.splitlines()[-1] == "  ... 36 more rows: frame() has them all"
 
 
@@ -216,6 +216,35 @@ def test_a_row_is_drawn_alike_whatever_stands_beside_it(herds):
     np.testing.assert_array_equal(herds.predictive().draws, whole)
     with pytest.raises(bg.DataError, match="trials"):
         herds.predictive(frame[["herd", "period"]])
+
+
+def test_proportions_and_linear_predictors_are_called_so(herds):
+    assert str(herds.curve("period")).startswith("Proportion of incidence along period")
+    on_link = herds.curve("period", scale="link")
+    assert str(on_link).startswith("Linear predictor of incidence along period")
+    assert "Marginal proportions of incidence" in str(herds.marginal_means({"period": ["1"]}))
+
+
+@pytest.mark.parametrize("size", [-3, 2.5])
+def test_new_rows_cannot_have_just_any_number_of_trials(herds, size):
+    rows = {"period": ["1", "2"], "herd": ["1", "2"], "size": [4, size]}
+    with pytest.raises(DataError, match=f"trials have to be whole .* {size} at row 1"):
+        herds.predictive(rows)
+
+
+def test_new_rows_cannot_have_just_any_standard_error():
+    data = {"y": [1.0, 2.0, 4.0, 3.0], "s": [1.0, 1.0, 0.5, 1.0], "g": list("aabb")}
+    model = bg.glmm("y | se(s) ~ 1 + (1 | g)", data)
+    post = results.posterior(
+        model,
+        np.array([2.0]),
+        np.array([[0.1]]),
+        sd=[1.0],
+        cor=np.zeros(0),
+        u={"g": np.zeros((2, 1))},
+    )
+    with pytest.raises(DataError, match="errors have to be above 0; -1 at row 0"):
+        post.predictive({"g": ["a"], "s": [-1.0]})
 
 
 def test_responses_are_not_drawn_at_a_mean_over_groups(sleep):
