@@ -130,13 +130,23 @@ TABLE = np.log(np.array([1.0, 5.0, 2.0, 0.5, 3.0, 8.0, 1.5]))
 @compiled
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_selection_along_the_trajectory_is_exact_and_reversible(depth):
+    check_balance(depth, 20_000, 1e-5)
+
+
+@compiled
+@pytest.mark.slow
+@pytest.mark.parametrize("depth", [1, 2, 3, 4])
+def test_selection_is_exact_in_a_million_transitions(depth):
+    check_balance(depth, 1_000_000, 1e-6)
+
+
+def check_balance(depth, count, level):
     # One transition from an exact draw, many times: the cells before and after must have the
     # table's probabilities, and i -> j must be as frequent as j -> i.
     p = np.exp(TABLE) / np.exp(TABLE).sum()
     rng = np.random.default_rng(depth)
     program = HamiltonianProgram("nuts", ToyTarget(RING, 1, table=TABLE), 0, max_treedepth=depth)
     state = fixed_state(program, 0.8)
-    count = 20_000
     cells = rng.choice(CELLS, count, p=p)
     flow = np.zeros((CELLS, CELLS))
     for cell, within in zip(cells, rng.random(count), strict=True):
@@ -145,11 +155,11 @@ def test_selection_along_the_trajectory_is_exact_and_reversible(depth):
         theta, stats = iterate(program, state, 1)
         assert stats["depth"][0] == depth and stats["leapfrogs"][0] == 2**depth - 1
         flow[cell, int(np.floor(theta[0, 0])) % CELLS] += 1
-    assert distributions.chisquare(flow.sum(axis=0), count * p).pvalue > 1e-5
+    assert distributions.chisquare(flow.sum(axis=0), count * p).pvalue > level
     i, j = np.triu_indices(CELLS, 1)
     total = flow[i, j] + flow[j, i]
     chi2 = ((flow[i, j] - flow[j, i]) ** 2 / np.maximum(total, 1)).sum()
-    assert distributions.chi2(np.count_nonzero(total)).sf(chi2) > 1e-5
+    assert distributions.chi2(np.count_nonzero(total)).sf(chi2) > level
     assert np.trace(flow) < 0.9 * count
 
 
