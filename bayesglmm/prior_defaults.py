@@ -145,7 +145,9 @@ def resolve(design: "Design", family: "Family", given: dict[str, Any], center: b
         group = design.factors[term.factor].name
         own = of_groups.get(group, {})
         default = HalfStudentT(SD_DF, PRIOR_SDS * s)
-        terms.append(_term_prior(own, given, group, term, default))
+        # Another term of the group may have the columns that this one has not.
+        of_group = [n for t in design.terms if t.factor == term.factor for n in t.names]
+        terms.append(_term_prior(own, given, group, term, of_group, default))
     phi = None
     if family.dispersion:
         name = family.dispersion
@@ -165,7 +167,9 @@ def _scalar(prior: Any, name: str, allowed: tuple[type, ...]) -> Any:
     return prior
 
 
-def _term_prior(own: Any, given: dict[str, Any], group: str, term: Any, default: Any) -> TermPrior:
+def _term_prior(
+    own: Any, given: dict[str, Any], group: str, term: Any, of_group: list[str], default: Any
+) -> TermPrior:
     q = len(term.names)
     if isinstance(own, InverseWishart | HuangWand):
         if q > 1 and not term.correlated:
@@ -185,9 +189,9 @@ def _term_prior(own: Any, given: dict[str, Any], group: str, term: Any, default:
     sd = own.get("sd", given.get("sd", default))
     by_name = sd if isinstance(sd, dict) else {}
     for key in by_name:
-        if key not in term.names:
+        if key not in of_group:
             raise PriorError(
-                f"priors[{group!r}]['sd'] names {key!r}; the columns are {', '.join(term.names)}"
+                f"priors[{group!r}]['sd'] names {key!r}; the columns are {', '.join(of_group)}"
             )
     sds = tuple(
         _scalar(by_name.get(n, default) if by_name else sd, "sd", prior_types.POSITIVE_PRIORS)

@@ -296,6 +296,18 @@ def test_numbers_stand_for_all_effects():
     assert HuangWand(2.0).for_size(2, "id").scale == (2.0, 2.0)
 
 
+def test_sds_of_two_terms_of_one_group_are_given_by_name():
+    frame = {"y": [1, 0, 2, 1, 3, 0], "x": [0.1, 0.2, -0.3, 0.4, 0.5, -0.6], "g": list("aabbcc")}
+    sds = {"Intercept": bg.HalfNormal(0.7), "x": bg.HalfNormal(0.2)}
+    model = bg.glmm("y ~ x + (1 | g) + (0 + x | g)", frame, "poisson", priors={"g": {"sd": sds}})
+    assert [term.sd for term in model.priors.terms] == [(sds["Intercept"],), (sds["x"],)]
+    with pytest.raises(PriorError, match="names 'z'; the columns are Intercept, x"):
+        bg.glmm(
+            "y ~ x + (1 | g) + (0 + x | g)", frame, "poisson",
+            priors={"g": {"sd": {"z": bg.HalfNormal(1)}}},
+        )  # fmt: skip
+
+
 def test_a_group_may_be_called_as_coefficients_are():
     rng = np.random.default_rng(3)
     frame = {"y": rng.poisson(2.0, 40), "x": rng.normal(size=40), "b": np.arange(40) % 8}
