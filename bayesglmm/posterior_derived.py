@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .checks.arguments import unknown_keywords
 from .errors import DataError
 from .posterior_plots import PosteriorPlots
 from .tables import frame_of
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from .ods import Ods
     from .prediction import Prediction
     from .predictive import Predictive
+
+
+OF_PREDICTIONS = ("effects", "new_levels", "functions", "seed")
 
 
 class PosteriorDerived(PosteriorPlots):
@@ -62,6 +66,7 @@ class PosteriorDerived(PosteriorPlots):
         """
         from .prediction import predict
 
+        unknown_keywords("predict", options, (*OF_PREDICTIONS, "scale", "ci_prob", "ci_kind"))
         return predict(self._whole, newdata, **options)
 
     def curve(self, over: Any, **options: Any) -> "FittedCurve":
@@ -118,6 +123,7 @@ class PosteriorDerived(PosteriorPlots):
         """
         from .predictive import posterior_predictive
 
+        unknown_keywords("predictive", options, OF_PREDICTIONS)
         return posterior_predictive(self._whole, newdata, **options)
 
     def diagnose(self, *, u: bool = False, **options: Any) -> "Diagnosis":

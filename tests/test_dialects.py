@@ -155,3 +155,24 @@ def test_what_is_no_data_frame(data, words):
 def test_a_group_with_a_space_is_written_in_backticks():
     with pytest.raises(bg.FormulaError, match="unexpected 'name'; .* backticks"):
         bg.glmm("y ~ x + (1 | my name)", DATA, family="poisson")
+
+
+def test_arguments_of_other_packages_after_the_fit():
+    model = bg.glmm("y ~ f + (1 | g)", DATA, family="poisson")
+    post = model.sample(draws=10, warmup=20, chains=2, seed=1, progress=False)
+    for method, name, ours in (
+        (post.predict, "re_formula", "effects"),
+        (post.predict, "allow_new_levels", "new_levels"),
+        (post.predict, "type", "scale"),
+        (post.predictive, "sample_new_groups", "new_levels"),
+    ):
+        with pytest.raises(TypeError, match=f"no argument '{name}'; did you mean '{ours}'"):
+            method(DATA, **{name: 1})
+    with pytest.raises(TypeError, match="predictive\\(\\) has no argument 'scale'"):
+        post.predictive(scale="link")
+    with pytest.raises(TypeError, match="did you mean 'ci_prob'"):
+        post.means("f", level=0.9)
+    with pytest.raises(TypeError, match="did you mean 'level'"):
+        model.fit("laplace").means("f", ci_prob=0.9)
+    with pytest.raises(TypeError, match="did you mean 'exponentiate'"):
+        post.contrasts("f", exp=True)

@@ -9,11 +9,17 @@ from typing import Any
 from ..errors import DataError
 from ..wording import shown_levels
 
-# What other samplers of the field call our arguments.
+# What other packages of the field call our arguments.
 ELSEWHERE = {
     "adapt_delta": "target_accept",
+    "allow_new_levels": "new_levels",
+    "ci_prob": "level",
     "cores": "jobs",
+    "exp": "exponentiate",
+    "hdi_prob": "ci_prob",
     "iter": "draws",
+    "kind": "scale",
+    "level": "ci_prob",
     "n_jobs": "jobs",
     "nchains": "chains",
     "num_chains": "chains",
@@ -21,10 +27,16 @@ ELSEWHERE = {
     "num_warmup": "warmup",
     "parallel_chains": "jobs",
     "prior": "priors",
+    "prob": "ci_prob",
     "progressbar": "progress",
     "random_seed": "seed",
     "random_state": "seed",
+    "re_form": "effects",
+    "re_formula": "effects",
+    "sample_new_groups": "new_levels",
+    "sample_new_levels": "new_levels",
     "tune": "warmup",
+    "type": "scale",
 }
 
 
