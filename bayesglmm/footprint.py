@@ -5,6 +5,7 @@ take while they move, and what putting their draws together takes. Counted are n
 for each row, each effect and each thread, as measured (`tests/test_keep.py`).
 """
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -20,6 +21,9 @@ SQUARES = 4
 COPIES = 2  # of the draws: as the sampler makes them, and on the user's scale
 SUMMARY = 10  # numbers an effect of a summary, while it is made
 STREAMED = 3  # numbers an effect, while a draw goes to the disk
+JUDGED_COPIES = 3  # of the block of streamed draws that is judged at a time
+MEASURED = 6.5  # numbers an effect that the verdict is made of, while they are put together
+MOST_DEPTH = 10  # of trees, by default
 AT_A_TIME = 34  # numbers an effect of those that are summed up at a time
 
 
@@ -36,7 +40,15 @@ class Share(NamedTuple):
 
 
 def size(
-    model: "Model", sampler: str, keep: str, *, chains: int, draws: int, threads: int, had: int = 0
+    model: "Model",
+    sampler: str,
+    keep: str,
+    *,
+    chains: int,
+    draws: int,
+    threads: int,
+    had: int = 0,
+    untouched: bool = False,
 ) -> int:
     """Return the bytes that a run takes at its peak, beside the model itself.
 
@@ -48,12 +60,17 @@ def size(
     chains, draws, threads : int
     had : int
         Draws of each chain that are in memory already.
+    untouched : bool
+        Whether to count what is allocated and never written to as well, which takes no memory:
+        the rows of NUTS for trees that are deeper than its trees get.
     """
     from .chains import sketch, summarized
     from .effects_summary import PART
+    from .posterior import BLOCK_BYTES
 
     rows, effects = len(model.design.rows), count(model)
-    share, several = _share(model, sampler), len(model.design.factors) > 1
+    depth = MOST_DEPTH if untouched else expected_depth(effects)
+    share, several = _share(model, sampler, depth), len(model.design.factors) > 1
     problem = 0 if "problem" in vars(model) else _problem(model)
     resident = problem + share.fit * effects
     resident += chains * (share.effect * effects + share.row * rows)
@@ -72,6 +89,8 @@ def size(
         gathered = SUMMARY * effects + AT_A_TIME * min(effects, PART)
     else:
         moving += threads * STREAMED * effects
+        judged = min(BLOCK_BYTES / NUMBER, chains * (draws + had) * effects)
+        gathered = JUDGED_COPIES * judged + MEASURED * effects
     passing = (problem > 0) * ARRANGING * rows
     if several:
         smaller = effects - max(len(factor.levels) for factor in model.design.factors)
@@ -95,7 +114,15 @@ def _problem(model: "Model") -> float:
     return each * len(design.rows) + 1.5 * max((len(f.levels) for f in design.factors), default=0)
 
 
-def _share(model: "Model", sampler: str) -> Share:
+def expected_depth(effects: int) -> int:
+    """Return how deep the trees of NUTS are where the coordinates suit the posterior.
+
+    Its steps are then some 1.5 dim^(-1/4) long, and half a turn is pi.
+    """
+    return min(MOST_DEPTH, math.ceil(math.log2(math.pi / 1.5 * max(effects, 1) ** 0.25)))
+
+
+def _share(model: "Model", sampler: str, depth: int) -> Share:
     """Numbers by sampler."""
     q = max((len(term.names) for term in model.design.terms), default=1)
     d = model.design.X.shape[1] + len(model.names.sd) + len(model.names.cor)
@@ -110,6 +137,7 @@ def _share(model: "Model", sampler: str) -> Share:
     return {
         "classical": Share(fit, 0, 0, 1, 2, 16, 5),
         "collapsed": Share(q + 2, 0, 0, 0, 0, 1, 0),
-        "nuts": Share(fit, 0, 0, 6, 0, 70, 0),
+        # Five vectors for each doubling and one more, eight for the ends, seven for a gradient.
+        "nuts": Share(fit, 0, 0, 6, 0, 5 * (depth + 1) + 15, 0),
         "hmc": Share(fit, 0, 0, 6, 0, 16, 0),
     }[sampler]

@@ -65,7 +65,8 @@ def check(
         )
     from .chains.threads import threads
 
-    counts = {"chains": chains, "draws": draws, "threads": threads(jobs, chains), "had": had}
+    counts: dict[str, Any] = {"chains": chains, "draws": draws, "had": had}
+    counts["threads"] = threads(jobs, chains)
     sizes = {each: footprint.size(model, sampler, each, **counts) for each in KEEP}
     effects = footprint.count(model)
     others = len(model.names.fixed) + len(model.names.sd) + len(model.names.cor)
@@ -102,7 +103,8 @@ def told(
     try:
         yield
     except MemoryError as error:
-        counts = {"chains": chains, "draws": draws, "threads": threads(jobs, chains)}
+        counts: dict[str, Any] = {"chains": chains, "draws": draws}
+        counts["threads"] = threads(jobs, chains)
         sizes = {each: footprint.size(model, sampler, each, **counts) for each in KEEP}
         on_disk = 8 * chains * draws * footprint.count(model)
         raise MemoryError(

@@ -235,7 +235,7 @@ sys.exit(cli(["sample", "epilepsy", "seizures ~ treat + (1 | id)", "--family", "
     # The second one may meet the process when it has said so and ends.
     assert second in (3, -signal.SIGINT) and "interrupted" in out, (second, out[-2000:])
     assert "Traceback" not in out, out[-2000:]
-    return f"KeyboardInterrupt after {seconds:.1f} s, nothing left; the second ends it without a traceback"
+    return f"KeyboardInterrupt after {seconds:.1f} s, nothing left; no traceback after a second"
 
 
 # --- 4 to 7: disks and files ---------------------------------------------------------------------

@@ -388,7 +388,9 @@ def test_the_estimate_is_what_is_taken(sampler, formula):
     for keep, draws in (("summary", 10), ("all", 20)):
         subject(50).sample(draws=draws, keep=keep, **options)  # imports and compilation
         model = subject(GROUPS)
-        estimate = footprint.size(model, sampler, keep, chains=3, draws=draws, threads=2)
+        # What is traced is what is allocated.
+        counts = {"chains": 3, "draws": draws, "threads": 2}
+        estimate = footprint.size(model, sampler, keep, **counts, untouched=True)
         tracemalloc.start(1)
         model.sample(draws=draws, keep=keep, **options)
         taken = tracemalloc.get_traced_memory()[1]
