@@ -1,0 +1,126 @@
+"""Coverage of the package's lines and branches by the tests, compiled code included.
+
+Nothing sees into compiled code, so tests are run twice, and what either reaches is put together:
+
+- all tests as they are, for what is Python; the processes that they start are measured too, and so
+  is the plain side of ``tests/plain_path.py``: every sampler, family, structure and fit;
+- the test files of `PLAIN` with compilation off (``NUMBA_DISABLE_JIT=1``), for the kernels.
+
+Broken copies of the package, and pages whose code is that of other tests, reach nothing new and are
+left out of the first. Run as ``python -m diagnostics.coverage``; ends with code 1 below the goals.
+``--short`` takes of the first the plain side alone, and judges only modules with compiled code.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from . import ROOT
+from .report import Report, parser
+
+LINES, BRANCHES = 95.0, 90.0  # per cent
+KERNEL_LINES = 80.0  # per cent, in the short form
+SHOWN = 30  # modules that miss most
+PLAIN = (
+    "test_adaptation",
+    "test_covariance",
+    "test_diagnostics",
+    "test_elimination",
+    "test_glm",
+    "test_layout",
+    "test_leapfrog",
+    "test_priors",
+)
+MISSED = ("missing_lines", "num_statements", "missing_branches", "num_branches")
+COMPILED = re.compile(r"^@(kernel|bare|apart|simd|reduce|entry)\b", re.MULTILINE)
+NOTHING_NEW = "not broken and not copies and not joint_distribution and not of_the_page"
+
+
+def measure(data: Path, *arguments: str, plain: bool = False) -> bool:
+    """Run tests into a file of coverage's; whether all passed."""
+    environment = {**os.environ, "COVERAGE_FILE": str(data)}
+    if plain:
+        environment["NUMBA_DISABLE_JIT"] = "1"
+    command = [sys.executable, "-m", "pytest", "-q", "--cov", "--cov-report=", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment).returncode == 0
+
+
+def together(folder: Path) -> dict[str, dict[str, Any]]:
+    """What the files of a folder hold, module by module, in coverage's own form."""
+    data, found = folder / "all", folder / "found.json"
+    run = [sys.executable, "-m", "coverage"]
+    parts = [str(part) for part in sorted(folder.iterdir())]
+    subprocess.run([*run, "combine", "-q", f"--data-file={data}", *parts], cwd=ROOT, check=True)
+    command = [*run, "json", "-q", f"--data-file={data}", "-o", str(found)]
+    subprocess.run(command, cwd=ROOT, check=True)
+    files = json.loads(found.read_text())["files"]
+    return {path: one["summary"] for path, one in files.items()}
+
+
+def _missed(one: dict[str, Any]) -> int:
+    return int(one["missing_lines"] + one["missing_branches"])
+
+
+def shares(modules: Iterable[dict[str, Any]]) -> tuple[float, float]:
+    """Per cent of lines and of branches."""
+    modules = list(modules)
+
+    def share(what: str, all_of: str) -> float:
+        return 100.0 * sum(m[what] for m in modules) / max(sum(m[all_of] for m in modules), 1)
+
+    return share("covered_lines", "num_statements"), share("covered_branches", "num_branches")
+
+
+def has_kernels(path: str) -> bool:
+    """Whether a module has compiled code."""
+    return (
+        re.search(r"^@(kernel|bare|apart|simd|reduce|entry)\b", (ROOT / path).read_text(), re.M)
+        is not None
+    )
+
+
+def main() -> int:
+    """Measure, print and judge."""
+    options = parser(__doc__)
+    options.add_argument("--short", action="store_true", help="modules with compiled code alone")
+    arguments = options.parse_args()
+    report = Report("coverage", keep=not arguments.no_save)
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        good = measure(folder / "plain", *[f"tests/{name}.py" for name in PLAIN], plain=True)
+        part = ["tests/test_plain_path.py"] if arguments.short else ["-n", "2", "-k", NOTHING_NEW]
+        good &= measure(folder / "compiled", *part)
+        found = together(folder)
+    if not good:
+        report("a test failed: what follows is too little")
+    kernels = {path: one for path, one in found.items() if has_kernels(path)}
+    judged = kernels if arguments.short else found
+    report.table(
+        (f"the {SHOWN} that miss most", "lines missed", "of", "branches missed", "of"),
+        [
+            (path, *(f"{one[what]}" for what in MISSED))
+            for path, one in sorted(judged.items(), key=lambda item: -_missed(item[1]))[:SHOWN]
+        ],
+    )
+    for label, modules in (("modules with compiled code", kernels), ("all modules", found)):
+        lines, branches = shares(modules.values())
+        report(f"{len(modules)} {label}: lines {lines:.1f}%, branches {branches:.1f}%")
+    lines, branches = shares(judged.values())
+    if arguments.short:
+        goal, reached = f"lines {KERNEL_LINES:.0f}% of compiled code", lines >= KERNEL_LINES
+    else:
+        goal = f"lines {LINES:.0f}%, branches {BRANCHES:.0f}%"
+        reached = lines >= LINES and branches >= BRANCHES
+    report(f"goal: {goal}: {'reached' if reached else 'MISSED'}")
+    report.save()
+    return 0 if good and reached else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
