@@ -542,7 +542,7 @@ def data(rng: random.Random) -> Any:
 # --- files that are read by other processes ------------------------------------------------------
 
 KINDS = ("posterior.nc", "fit.nc", "run.ckpt", "effects.nc")
-HANG_SECONDS = 20.0  # of a single file, loaded machine included
+HANG_SECONDS = 60.0  # of a single file, loaded machine included; a process begins in ten times
 MEMORY = 2 * 2**30  # bytes beyond what the process has when it begins
 
 
@@ -663,7 +663,7 @@ def read_altered(kind: str, seed: int, count: int, folder: Path) -> list[Read]:
         process = subprocess.Popen(
             command, env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
-        at, open_one, watch = first, False, threading.Timer(HANG_SECONDS, process.kill)
+        at, open_one, watch = first, False, threading.Timer(10.0 * HANG_SECONDS, process.kill)
         watch.start()
         for line in process.stdout or ():
             watch.cancel()
