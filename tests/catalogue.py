@@ -2,6 +2,7 @@
 
 import math
 import tempfile
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,9 @@ class Unruly:
 
     def found(self) -> list[str]:
         """Faults of a plain-Python copy of the package with the change."""
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            # numpy's, where compiled code would be silent; chains run in threads of their own
+            warnings.simplefilter("ignore", RuntimeWarning)
             load = plain_copy(Path(folder), (self.file, self.old, self.new))
             return warm_up.faults(self.sampler, load)
 
