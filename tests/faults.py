@@ -409,7 +409,7 @@ from bayesglmm import keeping
 model = fuzz.subject()
 try:
     with keeping.told(model, keep="all", sampler="gibbs", chains=4, draws=10**9, jobs=1):
-        np.empty(2**60)
+        np.empty(2**46)
 except MemoryError as error:
     print("told", error)
 """.replace("same_rows(draws, run())", "bool((draws.theta == run().theta[[0, 2, 3]]).all())"),

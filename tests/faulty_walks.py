@@ -10,6 +10,7 @@ from test_chains import Walk, run
 
 from bayesglmm.samplers.hamiltonian import HamiltonianProgram
 
+FAR = 8000  # iterations, more than a task makes: some have come back by then
 ROOM = 2**30  # bytes that a worker gets beyond what it has
 
 
@@ -22,7 +23,7 @@ class Slow(Walk):
     def advance(self, state, n, theta_out, u_out, stats_out, iteration):
         """Move as a walk does."""
         super().advance(state, n, theta_out, u_out, stats_out, iteration)
-        if iteration > 60:
+        if iteration > FAR:
             Path(f"{self.place}-{state['chain'][0]}").touch()
 
 
