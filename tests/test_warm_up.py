@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from catalogue import NEVER_FROZEN, SAME_SEEDS
+from catalogue import NEVER_FROZEN, SAME_SEEDS, TWELVE
+from joint import LARGEST_Z
 from warm_up import SAMPLERS, WARMUP, faults, program
 
 from bayesglmm import _random, chains
@@ -30,3 +31,9 @@ def test_streams_of_chains_differ():
 @pytest.mark.parametrize("broken", [NEVER_FROZEN, SAME_SEEDS], ids=lambda b: b.name)
 def test_broken_copies_are_caught(broken):
     assert broken.found() != []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", TWELVE)
+def test_every_fault_of_the_catalogue_is_caught(fault):
+    assert max(map(abs, TWELVE[fault].deviations().values())) > LARGEST_Z
