@@ -170,7 +170,6 @@ class CrossedCase(Case):
     def dispersion(self) -> str:
         return "" if self.known else super().dispersion
 
-
     @cached_property
     def frame(self) -> pd.DataFrame:
         y = np.array([0.0, 1.0, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0])
