@@ -433,6 +433,10 @@ class Model:
     def __repr__(self) -> str:
         return f"<Model {self.design.formula!r}, {self.family.name}>"
 
+    def __reduce__(self) -> Any:
+        """Of what it computes again, compiled functions among it, nothing goes to others."""
+        return restore, (self.saved(),)
+
     def saved(self) -> dict[str, Any]:
         """What `restore` makes the same model of."""
         return {
