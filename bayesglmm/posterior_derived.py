@@ -176,6 +176,34 @@ class PosteriorDerived(PosteriorPlots):
 
         outpost.save(self._whole, path, u=u, force=force)
 
+    def divergences(self, most: int = 10) -> "pandas.DataFrame":
+        """Return where the trajectories of `nuts` or `hmc` diverged: the draws that they led to.
+
+        What these draws have in common, small sds as a rule, is where draws are missing (Betancourt
+        2017, arXiv:1701.02434, section 6.2).
+
+        Parameters
+        ----------
+        most : int
+            How many of them at most.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``chain`` and ``draw``, from 1, and one a parameter but the effects; a row a
+            divergence, in the order of chains.
+
+        Raises
+        ------
+        DataError
+            For a sampler that has no trajectories.
+        """
+        post = self._whole
+        if "divergent" not in post.stats:
+            raise DataError(f"only nuts and hmc have divergences; this is {post.run.sampler!r}")
+        divergent = np.asarray(post.stats["divergent"], dtype=bool).ravel()
+        return self.to_frame()[divergent].head(most).reset_index(drop=True)
+
     def sampler_blocks(self) -> "pandas.DataFrame":
         """Return the blocks of a classical run, in the order in which a sweep moves them.
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from bayesglmm.errors import DataError
 from bayesglmm.summary import shortest_interval, summarize
 from bayesglmm.tables import Table
 
@@ -219,3 +220,18 @@ def test_table_shows_small_and_large_numbers_with_the_digits_they_have():
     assert lines[1].split() == ["Intercept", "251.41", "6.82", "4012", "1.000"]
     assert lines[2].split() == ["x", "3.200e-12", "1.000e-12", "1", "1.000"]
     assert lines[3].split() == ["z", "-", "-", "-", "-"]
+
+
+def test_divergences_are_shown_with_their_parameters():
+    post = fakes.posterior()
+    assert post.divergences().empty
+    post.stats["divergent"][[0, 0, 2], [3, 400, 7]] = 1.0
+    found = post.divergences()
+    assert list(zip(found.chain, found.draw, strict=True)) == [(1, 4), (1, 401), (3, 8)]
+    np.testing.assert_array_equal(
+        found[list(post.names)], post.scalar_draws[[0, 0, 2], [3, 400, 7]]
+    )
+    assert len(post.divergences(most=2)) == 2
+    del post.stats["divergent"]
+    with pytest.raises(DataError, match="only nuts and hmc"):
+        post.divergences()

@@ -31,7 +31,8 @@ REMEDIES = {
     "R-hat": f"the chains disagree: {MORE_DRAWS}, or sampler='nuts'; look at its trace plot",
     "bulk ESS": MORE_DRAWS,
     "tail ESS": MORE_DRAWS,
-    "number of divergences": "raise target_accept to .95 or .99, then tighten the prior on the sds",
+    "number of divergences": "raise target_accept to .95 or .99, then tighten the prior on the "
+    "sds; post.divergences() shows where",
     "share of draws at the largest tree depth": "raise max_treedepth, or warm up longer",
     "E-BFMI": "the tails are not explored: tighten the priors on the sds",
     "longest run of rejections": "the proposal misses a tail of the posterior: use sampler='nuts'",
