@@ -23,16 +23,17 @@ from bayesglmm.errors import ConvergenceWarning, DataError
 
 @dataclass(frozen=True)
 class Deadly(Walk):
-    """A walk whose process dies at an iteration of chain 1, as often as there are lives."""
+    """A walk whose process dies at an iteration of a chain, as often as there are lives."""
 
     folder: str = ""
     dies_at: int = 33
     lives: int = 1
+    chain: int = 1
     by: int = 0  # a signal; without one the process leaves by itself
 
     def advance(self, state, n, theta_out, u_out, stats_out, iteration):
         super().advance(state, n, theta_out, u_out, stats_out, iteration)
-        if state["chain"][0] == 1 and iteration <= self.dies_at < iteration + n:
+        if state["chain"][0] == self.chain and iteration <= self.dies_at < iteration + n:
             taken = sum(1 for _ in Path(self.folder).iterdir())
             if taken < self.lives:
                 (Path(self.folder) / str(taken)).touch()
@@ -133,7 +134,8 @@ def test_a_broken_pool_that_cannot_be_replaced_leaves_the_draws_so_far(tmp_path,
 
 
 def test_a_pool_that_breaks_before_there_are_draws_is_an_error_in_words(tmp_path):
-    program = Deadly(folder=str(tmp_path), dies_at=0, lives=99)
+    # The first chain, which is alone until its code is compiled.
+    program = Deadly(folder=str(tmp_path), dies_at=0, lives=99, chain=0)
     with processes() as executor, pytest.raises(RuntimeError, match="as a function that makes"):
         run(program, executor=executor)
     with pytest.raises(RuntimeError, match="the executor broke: BrokenProcessPool"):
