@@ -102,6 +102,7 @@ def main() -> int:
     options.add_argument("--name", action="append", default=[], help="part of a name; repeatable")
     options.add_argument("--draws", type=int, default=DRAWS)
     options.add_argument("--state", type=Path, help="rows of a run that was stopped; goes on there")
+    options.add_argument("--report", action="store_true", help="run nothing: what is known so far")
     arguments = options.parse_args()
     report = Report("joint", keep=not arguments.no_save)
     classical_joint.register()
@@ -109,11 +110,14 @@ def main() -> int:
     state, done = arguments.state, {}
     if state is not None and state.exists():
         done = {tuple(row[:2]): row for row in map(json.loads, state.open())}
-    lines = []
+    lines, missing = [], 0
     for case, sampler in configurations():
         if arguments.name and not any(w in f"{sampler} {case.name}" for w in arguments.name):
             continue
         key = sampler, case.name
+        if arguments.report and key not in done:
+            missing += 1
+            continue
         if key not in done:
             done[key] = look(case, sampler, arguments.draws)
             if state is not None:
@@ -124,6 +128,8 @@ def main() -> int:
     red = sum(line[5] not in ("-", "looked at again") for line in lines)
     report(f"{len(lines)} samplers and models, {sum(int(line[2]) for line in lines)} functions")
     report(f"{sum(line[5] == 'looked at again' for line in lines)} looked at again, {red} red")
+    if missing:
+        report(f"{missing} not run")
     report.save()
     return 0 if red == 0 else 1
 
