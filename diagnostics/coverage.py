@@ -79,10 +79,7 @@ def shares(modules: Iterable[dict[str, Any]]) -> tuple[float, float]:
 
 def has_kernels(path: str) -> bool:
     """Whether a module has compiled code."""
-    return (
-        re.search(r"^@(kernel|bare|apart|simd|reduce|entry)\b", (ROOT / path).read_text(), re.M)
-        is not None
-    )
+    return COMPILED.search((ROOT / path).read_text()) is not None
 
 
 def main() -> int:

@@ -9,11 +9,12 @@ A function whose p-value is below .005 is tested again with another seed and twi
 is red only if it is so again: of so many functions one in two hundred is below by chance.
 """
 
-import json
 import sys
 import time
 import warnings
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import classical_joint
 import exact_ranks
@@ -21,6 +22,7 @@ from exact_ranks import CHAINS, LEVEL, PARTS
 from general_cases import RANKED, SWEPT
 from joint_crossed import SAMPLERS
 
+from .kept import Kept
 from .report import Report, parser
 
 
@@ -37,25 +39,22 @@ def main() -> int:
     warnings.simplefilter("ignore")  # the data of these tests are what is warned of
     made = [(exact_ranks.ranks, "ranks", name, case, PARTS[name]) for name, case in RANKED]
     made += [(exact_ranks.moved, "sweeps", name, case, SAMPLERS[name]) for name, case in SWEPT]
-    state, done = arguments.state, {}
-    if state is not None and state.exists():
-        done = {tuple(row[:3]): row for row in map(json.loads, state.open())}
+    kept = Kept(arguments.state, lambda row: tuple(row[:3]))
+
+    def look(test: Any, key: tuple[str, str, str], case: Any, part: Any) -> list[str]:
+        begun = time.process_time()
+        least, count, bad = exact_ranks.red(
+            test, case, part, chains=arguments.chains, seed=arguments.seed
+        )
+        row = [*key, str(count), f"{least:.4f}", ", ".join(bad) or "-"]
+        return [*row, f"{time.process_time() - begun:.0f}"]
+
     lines = []
     for test, kind, name, case, part in made:
         if arguments.name and not any(word in f"{kind} {name}" for word in arguments.name):
             continue
         key = kind, name, case.name
-        if key not in done:
-            begun = time.process_time()
-            least, count, bad = exact_ranks.red(
-                test, case, part, chains=arguments.chains, seed=arguments.seed
-            )
-            row = [*key, str(count), f"{least:.4f}", ", ".join(bad) or "-"]
-            done[key] = [*row, f"{time.process_time() - begun:.0f}"]
-            if state is not None:
-                with state.open("a") as file:
-                    file.write(json.dumps(done[key]) + "\n")
-        lines.append(done[key])
+        lines.append(kept.get(key, partial(look, test, key, case, part)))
     report.table(("test", "part", "model", "functions", "least p", "red", "CPU"), lines)
     report(f"{arguments.chains} chains; seeds {arguments.seed} and {arguments.seed + 1000}")
     functions, again = sum(int(line[3]) for line in lines), sum(float(r[4]) < LEVEL for r in lines)

@@ -7,10 +7,10 @@ one that is not is looked at again with another seed and five times the draws, a
 it is so again.
 """
 
-import json
 import sys
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 
 import classical_joint
@@ -24,6 +24,7 @@ import test_joint_distribution
 from joint import DRAWS, LARGEST_Z, Case
 from joint_crossed import CrossedCase
 
+from .kept import Kept
 from .report import Report, parser
 
 LONG = 5  # times the draws, for a second look
@@ -107,23 +108,16 @@ def main() -> int:
     report = Report("joint", keep=not arguments.no_save)
     classical_joint.register()
     warnings.simplefilter("ignore")  # the data of these tests are what is warned of
-    state, done = arguments.state, {}
-    if state is not None and state.exists():
-        done = {tuple(row[:2]): row for row in map(json.loads, state.open())}
+    kept = Kept(arguments.state, lambda row: tuple(row[:2]))
     lines, missing = [], 0
     for case, sampler in configurations():
         if arguments.name and not any(w in f"{sampler} {case.name}" for w in arguments.name):
             continue
         key = sampler, case.name
-        if arguments.report and key not in done:
+        if arguments.report and key not in kept.rows:
             missing += 1
             continue
-        if key not in done:
-            done[key] = look(case, sampler, arguments.draws)
-            if state is not None:
-                with state.open("a") as file:
-                    file.write(json.dumps(done[key]) + "\n")
-        lines.append(done[key])
+        lines.append(kept.get(key, partial(look, case, sampler, arguments.draws)))
     report.table(("sampler", "model", "functions", "least ESS", "worst z", "red", "CPU"), lines)
     red = sum(line[5] not in ("-", "looked at again") for line in lines)
     report(f"{len(lines)} samplers and models, {sum(int(line[2]) for line in lines)} functions")

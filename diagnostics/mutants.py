@@ -8,11 +8,11 @@ table of its own has the catalogue of twelve faults (``tests/catalogue.py``), an
 them.
 """
 
-import json
 import sys
 import time
 import warnings
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ import crossed_cases
 import test_classical
 from joint import LARGEST_Z
 
+from .kept import Kept
 from .report import Report, parser
 
 MISSED = "NOT CAUGHT"
@@ -57,6 +58,10 @@ def look(one: Any) -> tuple[str, ...]:
     )
 
 
+def _key(one: Any) -> tuple[str, str, str]:
+    return one.name, one.sampler, one.case.name
+
+
 def main() -> int:
     """Run the catalogues; the table says how far off the worst function of each copy is."""
     options = parser(__doc__)
@@ -64,23 +69,15 @@ def main() -> int:
     options.add_argument("--state", type=Path, help="rows of a run that was stopped; goes on there")
     arguments = options.parse_args()
     report = Report("mutants", keep=not arguments.no_save)
-    state, done = arguments.state, {}
-    if state is not None and state.exists():
-        done = {tuple(row[:3]): tuple(row) for row in map(json.loads, state.open())}
+    kept = Kept(arguments.state, lambda row: tuple(row[:3]))
     lines = []
     for one in (one for copies in CATALOGUES.values() for one in copies):
         if arguments.name and not any(part in one.name for part in arguments.name):
             continue
-        key = one.name, one.sampler, one.case.name
-        if key not in done:
-            done[key] = look(one)
-            if state is not None:
-                with state.open("a") as file:
-                    file.write(json.dumps(done[key]) + "\n")
-        lines.append(done[key])
+        lines.append(kept.get(_key(one), partial(look, one)))
     rows = []
     for fault, one in catalogue.TWELVE.items():
-        row = done.get((one.name, one.sampler, one.case.name))
+        row = kept.rows.get(_key(one))
         if row is not None:
             rows.append((fault, catalogue.TESTS[type(one)], *row[1:5]))
     report.table(("fault", "test", "sampler", "case", "caught by", "z"), rows)

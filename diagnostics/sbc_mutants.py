@@ -8,7 +8,6 @@ rule of `sbc`); at most 1,000.
 Run as ``python -m diagnostics.sbc_mutants [--only PART]``.
 """
 
-import json
 import os
 import shutil
 import subprocess
@@ -16,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ import bayesglmm as bg
 from bayesglmm.model import Model
 
 from . import ROOT, sbc_runs
+from .kept import Kept
 from .report import Report, parser
 from .sbc import RED, TIMES, Quantity, judge, replicates_of
 from .sbc_cells import LKJ, WISHART
@@ -265,19 +266,12 @@ def main() -> int:
     options.add_argument("--state", type=Path, help="rows of a run that was stopped; goes on there")
     arguments = options.parse_args()
     report = Report("sbc_mutants", keep=not arguments.no_save)
-    state, done = arguments.state, {}
-    if state is not None and state.exists():
-        done = {row[0]: (good, row) for good, row in map(json.loads, state.open())}
+    kept = Kept(arguments.state, lambda line: line[1][0])
     rows, caught = [], 0
     for one in MUTANTS:
         if arguments.only and not any(part in one.name for part in arguments.only):
             continue
-        if one.name not in done:
-            done[one.name] = look(one)
-            if state is not None:
-                with state.open("a") as file:
-                    file.write(json.dumps(done[one.name]) + "\n")
-        good, row = done[one.name]
+        good, row = kept.get(one.name, partial(look, one))
         rows.append(row)
         caught += good
     report()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from joint import Case, deviations
-from mutants import plain_copy
+from mutants import Change, plain_copy
 
 BERNOULLI = Case(
     "bernoulli",
@@ -102,13 +102,9 @@ CASES = [
 
 
 @dataclass(frozen=True)
-class Broken:
+class Broken(Change):
     """One change, and the case and sampler of the joint test that sees it."""
 
-    name: str
-    file: str
-    old: str
-    new: str
     case: Case
     sampler: str
     draws: int = 1500

@@ -21,18 +21,14 @@ from general_cases import (
     WISHART_THREE,
 )
 from joint_crossed import CrossedCase
-from mutants import plain_copy
+from mutants import Change, plain_copy
 from scipy import stats
 
 
 @dataclass(frozen=True)
-class Broken:
+class Broken(Change):
     """One change of the package, and the part and the case whose ranks see it."""
 
-    name: str
-    file: str
-    old: str
-    new: str
     case: CrossedCase
     sampler: str  # key of `exact_ranks.PARTS`
     chains: int = 300

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from joint_crossed import CrossedCase, Effects, deviations
-from mutants import plain_copy
+from mutants import Change, plain_copy
 
 WIDE = ((0.3, 0.8), (0.0, 0.7))
 # Priors so narrow that counts stay small: a fixed proposal sticks where they are large.
@@ -104,13 +104,9 @@ CASES = [
 
 
 @dataclass(frozen=True)
-class Broken:
+class Broken(Change):
     """One change of the package, and the case that sees it."""
 
-    name: str
-    file: str
-    old: str
-    new: str
     case: CrossedCase
     sampler: str = "crossed"
     draws: int = 1500

@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -33,6 +34,16 @@ def log1p(x):
 def exp(x):
     return math.exp(x) if not x > 709.0 else math.inf
 """
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change of one file of the package."""
+
+    name: str
+    file: str
+    old: str
+    new: str
 
 
 def plain_copy(folder: Path, change: Sequence[str] | None = None) -> Callable[[str], ModuleType]:

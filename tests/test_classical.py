@@ -15,7 +15,7 @@ import pytest
 from broken import BERNOULLI, DIAGONAL, GAMMA, GAUSSIAN, LKJ, NEGATIVE_BINOMIAL, STUDENT, WISHART
 from joint import DRAWS, LARGEST_Z, Case
 from joint_crossed import CrossedCase, Effects
-from mutants import plain_copy
+from mutants import Change, plain_copy
 from references import REFERENCES, disagreements
 from scipy import stats
 
@@ -117,13 +117,9 @@ SWEEP = "conditionals/classical.py"
 
 
 @dataclass(frozen=True)
-class Broken:
+class Broken(Change):
     """One change of the package, and the case and sampler of the joint test that sees it."""
 
-    name: str
-    file: str
-    old: str
-    new: str
     case: Case
     sampler: str
     draws: int = 1000
