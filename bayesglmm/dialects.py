@@ -62,6 +62,35 @@ KEYWORDS = {
         "sampling comes after: bg.glmm(...).sample(chains=4, draws=1000, warmup=1000, seed=1)",
     ),
 }
+# Arguments of functions and methods that have another name here.
+ARGUMENTS = {
+    "adapt_delta": "target_accept",
+    "allow_new_levels": "new_levels",
+    "ci_prob": "level",
+    "cores": "jobs",
+    "exp": "exponentiate",
+    "hdi_prob": "ci_prob",
+    "iter": "draws",
+    "kind": "scale",
+    "level": "ci_prob",
+    "n_jobs": "jobs",
+    "nchains": "chains",
+    "num_chains": "chains",
+    "num_samples": "draws",
+    "num_warmup": "warmup",
+    "parallel_chains": "jobs",
+    "prior": "priors",
+    "prob": "ci_prob",
+    "progressbar": "progress",
+    "random_seed": "seed",
+    "random_state": "seed",
+    "re_form": "effects",
+    "re_formula": "effects",
+    "sample_new_groups": "new_levels",
+    "sample_new_levels": "new_levels",
+    "tune": "warmup",
+    "type": "scale",
+}
 _CALL = re.compile(r"\s*([\w.]+)\s*\(\s*(?:link\s*=\s*)?['\"]?(\w*)['\"]?\s*\)\s*")
 
 

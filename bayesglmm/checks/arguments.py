@@ -6,38 +6,9 @@ from difflib import get_close_matches
 from os import PathLike
 from typing import Any
 
+from .. import dialects
 from ..errors import DataError
 from ..wording import shown_levels
-
-# What other packages of the field call our arguments.
-ELSEWHERE = {
-    "adapt_delta": "target_accept",
-    "allow_new_levels": "new_levels",
-    "ci_prob": "level",
-    "cores": "jobs",
-    "exp": "exponentiate",
-    "hdi_prob": "ci_prob",
-    "iter": "draws",
-    "kind": "scale",
-    "level": "ci_prob",
-    "n_jobs": "jobs",
-    "nchains": "chains",
-    "num_chains": "chains",
-    "num_samples": "draws",
-    "num_warmup": "warmup",
-    "parallel_chains": "jobs",
-    "prior": "priors",
-    "prob": "ci_prob",
-    "progressbar": "progress",
-    "random_seed": "seed",
-    "random_state": "seed",
-    "re_form": "effects",
-    "re_formula": "effects",
-    "sample_new_groups": "new_levels",
-    "sample_new_levels": "new_levels",
-    "tune": "warmup",
-    "type": "scale",
-}
 
 
 def sampler_arguments(
@@ -111,7 +82,7 @@ def unknown_keywords(function: str, given: Iterable[str], allowed: Sequence[str]
     """
     for name in given:
         if name not in allowed:
-            known = ELSEWHERE.get(name)
+            known = dialects.ARGUMENTS.get(name)
             close = [known] if known in allowed else get_close_matches(name, allowed, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"it has {shown_levels(allowed)}"
             raise TypeError(f"{function}() has no argument {name!r}; {hint}")
