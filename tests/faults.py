@@ -270,7 +270,9 @@ find = EffectsFile._places
 def full(self):
     found = find(self)
     if limited:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
+        # Part of the second chain fits, so that some draws go in whichever chain writes first.
+        end = found["g"] + 1000 * 200 * 8 + 200_000
+        resource.setrlimit(resource.RLIMIT_FSIZE, (end, resource.RLIM_INFINITY))
     else:
         with open(place / "filler", "wb", buffering=0) as filler:
             try:
@@ -293,7 +295,7 @@ with h5py.File(part) as file:
 there = (u != 0).any(axis=(2, 3))
 first = whole.values["u"]["g"]
 # The last draw of a chain may be there in part.
-lengths = np.maximum(there.argmin(axis=1) - 1, 0)
+lengths = np.maximum(np.cumprod(there, axis=1).sum(axis=1) - 1, 0)
 right = [bool((u[c, :n] == first[c, :n]).all()) for c, n in enumerate(lengths)]
 print("right", right, int(there.sum()) > 0)
 part.unlink()
