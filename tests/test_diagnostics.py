@@ -87,11 +87,55 @@ def test_compiled_code_measures_the_same(case, monkeypatch):
     rng = np.random.default_rng(11)
     others = rng.standard_normal((*CASES[case].shape, 19))
     draws = np.insert(others, [0, 8, 19], CASES[case][:, :, None], axis=2)
+    monkeypatch.setattr(measured, "_compiled", lambda columns: False)
     plain = measured.measure(draws)
-    monkeypatch.setattr(measured, "MANY", 1)
+    monkeypatch.setattr(measured, "_compiled", lambda columns: True)
     monkeypatch.setattr(compiled, "SHARE", 5)
     for ours, theirs in zip(measured.measure(draws), plain, strict=True):
         np.testing.assert_allclose(ours.astype(float), theirs.astype(float), rtol=1e-12)
+
+
+@pytest.mark.skipif(not ENABLED, reason="for compiled code")
+def test_compiled_code_is_taken_where_it_takes_less_time(monkeypatch):
+    there = False
+    monkeypatch.setattr(measured._cache, "has", lambda function: there)
+    monkeypatch.setattr(measured.Tally, "plain", 0)
+    monkeypatch.setattr(measured.Tally, "loaded", False)
+    few, some = np.random.default_rng(1).standard_normal((2, 2, 10, measured.FEW))
+    measured.measure(few)
+    assert measured.Tally.plain == measured.FEW and not measured.Tally.loaded
+    there = True
+    measured.measure(few[:, :, :-1])
+    assert not measured.Tally.loaded
+    measured.measure(some)
+    assert measured.Tally.loaded and measured.Tally.plain == 2 * measured.FEW - 1
+    monkeypatch.setattr(measured.Tally, "loaded", False)
+    there = False
+    measured.measure(np.repeat(few, measured.MANY // measured.FEW, axis=2))
+    assert measured.Tally.loaded
+
+
+@pytest.mark.skipif(not ENABLED, reason="for compiled code")
+@pytest.mark.parametrize("kind", ["outlier", "near", "leading", "many"])
+def test_any_draws_are_sorted(kind):
+    """What the digits that are sorted by do not tell apart: far outliers, draws close together."""
+    rng = np.random.default_rng(8)
+    draws = rng.standard_normal((4, 500, 3))
+    if kind == "outlier":
+        draws[1, 7] = -1e300
+    elif kind == "near":
+        draws = 1e9 + 1e-6 * draws
+    elif kind == "leading":
+        draws = 1.0 + 1e-12 * draws
+        draws[2, 3] = 0.0
+    else:
+        draws = np.tile(draws, (1, 30, 1)) + 1e-9 * rng.standard_normal((4, 15_000, 3))
+    out = compiled.measured(draws, 1)
+    found = rhat.convergence(draws)
+    kept = out[compiled.LEFT] == 0.0
+    assert kind == "many" or kept.all()
+    np.testing.assert_allclose(out[compiled.R_HAT][kept], found.r_hat[kept], rtol=1e-12)
+    np.testing.assert_allclose(out[compiled.TAIL][kept], found.ess_tail[kept], rtol=1e-12)
 
 
 @pytest.mark.skipif(not ENABLED, reason="for compiled code")
