@@ -51,8 +51,7 @@ class Unknown:
         return Unknown(self.script, True)
 
     def __lt__(self, limit: float) -> bool:
-        with np.errstate(divide="ignore"):
-            return self.script.decide(float(limit if self.logged else np.log(limit)))
+        return self.script.decide(float(limit) if self.logged else log_of(limit))
 
 
 def log_of(x: Any) -> Any:
@@ -77,6 +76,7 @@ class Script:
                 for own in ("fill_uniforms", "fill_normals"):
                     if hasattr(module, own):
                         setattr(module, own, getattr(self, own))
+        self.askers: set[str] = set()  # who has drawn uniforms
         self.begin()
 
     def begin(
@@ -97,7 +97,13 @@ class Script:
         self.limits.append(limit)
         return next(self.answers, True)
 
+    def _note(self) -> None:
+        asker = sys._getframe(2)
+        package = asker.f_globals["__name__"].partition(".")[2]
+        self.askers.add(f"{package}.{asker.f_code.co_name}")
+
     def uniform(self, state: Any) -> Any:
+        self._note()
         return next(self.uniforms, Unknown(self))
 
     def normal(self, state: Any) -> float:
@@ -114,6 +120,7 @@ class Script:
         out[:] = [next(self.normals) for _ in out]
 
     def fill_uniforms(self, state: Any, out: np.ndarray) -> None:
+        self._note()
         out[:] = next(self.uniforms)
 
 
@@ -1132,6 +1139,125 @@ class Trajectory(OnTheta):
         return self.density(theta[0], u[0]) + stretch
 
 
+class Point:
+    """A uniform on an interval that is one of the lattice points there."""
+
+    __array_ufunc__ = None  # numpy leaves the multiplication to us
+
+    def __init__(self, pick: Any) -> None:
+        self.pick = pick
+
+    def __rmul__(self, span: float) -> "Point":
+        self.span = float(span)
+        return self
+
+    def __radd__(self, left: float) -> float:
+        return self.pick(float(left), float(left) + self.span)
+
+
+class Slice(OnTheta):
+    """A slice along one element of theta (Neal 2003), on a lattice finer than its width.
+
+    Where the first interval lies, how it may grow and which of its points is tried are counted out:
+    given the height, the chance from i to j is that from j to i. States may move past the lattice.
+    """
+
+    WIDE, OUT = 2, 3  # lattice steps of a width; steps out allowed
+    HEIGHTS = (0.15, 0.4, 0.65, 0.9)  # quantiles of the density about the lattice
+
+    def __init__(
+        self,
+        case: CrossedCase,
+        load: Load,
+        name: str,
+        member: int,
+        module: str,
+        along: bool = False,
+    ) -> None:
+        super().__init__(case, load)
+        self.setup(name, [])
+        self.along, self.member, self.step = along, member, 0.45
+        self.replace(f"conditionals.{module}", STEPS_OUT=self.OUT)
+        steps = self.moves.program.steps
+        steps.width[member] = self.WIDE * self.step
+        place = load("conditionals.classical_state")
+        row = steps.step[0]
+        # Of several elements that are moved in turn, this one alone.
+        own = list(steps.member[row[place.FIRST] : row[place.LAST]])
+        at = row[place.FIRST] + own.index(member)
+        row[[place.FIRST, place.LAST]] = at, at + 1
+        self.reach = self.WIDE * self.OUT
+        self.begun = self.thetas[0].copy()
+        self.marks = [self.state(k) for k in range(-self.reach, STATES + self.reach)]
+        self.levels = np.array([self.log_density(k) for k in range(len(self.marks))])
+
+    def state(self, k: int) -> np.ndarray:
+        theta = self.begun.copy()
+        theta[self.member] += (k - STATES // 2) * self.step
+        grown = math.exp(theta[self.member] - self.begun[self.member]) if self.along else 1.0
+        return np.concatenate([theta, grown * self.u])
+
+    def log_density(self, k: int) -> float:
+        point = self.marks[k]
+        value = self.density(*np.split(point, [len(self.begun)]))
+        # Of the effects over the sd, which are held.
+        return value + self.along * self.u.size * point[self.member]
+
+    def pick(self, left: float, right: float) -> float:
+        """One of the lattice points between, as the script has it."""
+        start = self.marks[0][self.member] - self.origin
+        first = math.floor((left - start) / self.step + 1.25)
+        last = math.floor((right - start) / self.step - 0.25)
+        sure(last >= first, "nothing left of a slice")
+        self.options.append(last - first + 1)
+        return self.marks[first + next(self.choices, 0)][self.member] - self.origin
+
+    def chances(self, i: int, height: float) -> np.ndarray:
+        """Chance of each lattice point after a slice from i at a height."""
+        found, i = np.zeros(len(self.marks)), i + self.reach
+        # Steps along a log sd are counted from where it is.
+        self.origin = self.marks[i][self.member] if self.along else 0.0
+        for part, room in np.ndindex(self.WIDE, self.OUT):
+            open_: list[list[int]] = [[]]
+            while open_:
+                choices = open_.pop()
+                self.choices, self.options = iter(choices), []
+                begin = [(part + 0.5) / self.WIDE, (room + 0.5) / self.OUT]
+                self.script.begin(
+                    exponentials=[self.levels[i] - height],
+                    uniforms=[*begin, *[Point(self.pick)] * 30],
+                )
+                theta, u = np.split(self.marks[i], [len(self.begun)])
+                self.moves.begin(theta.copy(), u.copy())
+                reached = np.concatenate(self.moves.step())
+                taken = choices + [0] * (len(self.options) - len(choices))
+                for k in range(len(choices), len(taken)):
+                    open_ += [[*taken[:k], other] for other in range(1, self.options[k])]
+                end = round((reached[self.member] - self.marks[0][self.member]) / self.step)
+                sure(off(reached, self.marks[end]) < ARRIVAL, f"{i}: off the lattice")
+                found[end] += 1.0 / math.prod(self.options) / self.WIDE / self.OUT
+        sure(abs(found.sum() - 1.0) < CERTAIN, "the chances do not add up to 1")
+        return found[self.reach : self.reach + STATES]
+
+    def imbalance(self) -> float:
+        """The largest |chance forth / chance back - 1| at any height."""
+        worst, moved = 0.0, 0
+        order = np.sort(self.levels)
+        for share in self.HEIGHTS:
+            place = int(share * (len(order) - 1))
+            height = 0.5 * (order[place] + order[place + 1])
+            inside = [i for i in range(STATES) if self.levels[i + self.reach] > height]
+            chance = np.zeros((STATES, STATES))
+            for i in inside:
+                chance[i] = self.chances(i, height)
+            larger = np.maximum(chance, chance.T)
+            moved += int((larger > 0.0).sum()) - len(inside)
+            apart = np.abs(chance - chance.T)[larger > 0.0] / larger[larger > 0.0]
+            worst = max(worst, float(apart.max()))
+        sure(moved > 2 * STATES, "hardly any flow")
+        return worst
+
+
 def paths(script: Script, run: Any) -> Iterator[tuple[float, Any]]:
     """Every way that decisions can go: its probability, and what `run` returns there."""
     open_ = [[]]
@@ -1150,12 +1276,12 @@ def paths(script: Script, run: Any) -> Iterator[tuple[float, Any]]:
 class Trees:
     """NUTS: from each of seven points of a trajectory to any other, by every way there is."""
 
-    def __init__(self, load: Load, depth: int, step: float) -> None:
+    def __init__(self, load: Load, depth: int, step: float, depths: set[int]) -> None:
         self.precision = np.array([[1.5, 0.6], [0.6, 0.8]])
-        self.step, self.scale = step, np.array([0.7, 1.3])  # inverse metric
+        self.wanted, self.scale = depths, np.array([0.7, 1.3])  # inverse metric
         first = np.array([0.4, -0.9]), np.array([0.5, 0.8])
         reach = 2**depth
-        self.orbit = {k: first for k in (0,)}
+        self.orbit = {0: first}
         for side in (1, -1):
             x, p = first
             for k in range(1, STATES + reach):
@@ -1164,6 +1290,8 @@ class Trees:
                 x = x + side * step * self.scale * p
                 p = p - 0.5 * side * step * self.precision @ x
                 self.orbit[side * k] = x, p
+        self.ends = list(self.orbit)
+        self.positions = np.array([self.orbit[k][0] for k in self.ends])
         hamiltonian, places = load("samplers.hamiltonian"), load("samplers.state")
         target = Toy(self.precision)
         self.program = hamiltonian.HamiltonianProgram("nuts", target, 0, max_treedepth=depth)
@@ -1182,10 +1310,9 @@ class Trees:
         out = np.empty((1, 2)), np.empty((1, 0)), np.empty((1, len(self.program.stats)))
         self.program.advance(state, 1, *out, 0)
         self.depths.add(int(out[2][0, self.program.stats.index("depth")]))
-        ends = list(self.orbit)
-        distance = [np.abs(self.orbit[k][0] - out[0][0]).max() for k in ends]
-        sure(min(distance) < ARRIVAL, "off the trajectory")
-        return ends[int(np.argmin(distance))]
+        distance = np.abs(self.positions - out[0][0]).max(axis=1)
+        sure(distance.min() < ARRIVAL, "off the trajectory")
+        return self.ends[int(distance.argmin())]
 
     def imbalance(self) -> float:
         """As `imbalance`, and the probabilities of a state add up to 1."""
@@ -1200,6 +1327,7 @@ class Trees:
                     flow[i, end] += weight * share
             sure(abs(total - 1.0) < CERTAIN, "the chances do not add up to 1")
         sure((flow > 0.0).sum() > 3 * STATES, "hardly any flow")
+        sure(self.depths == self.wanted, "trajectories turn elsewhere")
         either = flow + flow.T > 0.0
         return float(np.abs(flow - flow.T)[either].max() / flow[either].max())
 
@@ -1276,19 +1404,66 @@ STEPS: dict[str, Any] = {
     "classical: walk of u": _made(EffectsWalk, general.WISHART),
     "classical: iwls of u": _made(EffectsNewton, general.BERNOULLI),
     "classical: iwls of u and slopes": _made(EffectsNewton, general.LKJ),
+    "classical: slice of a coefficient": _made(
+        Slice, general.CLOGLOG, "classical: slice of a coefficient", 1, "classical_theta"
+    ),
+    "classical: slice of the shape": _made(
+        Slice, general.GAMMA_ONE, "classical: slice of the dispersion", 3, "classical_theta"
+    ),
+    "classical: slice of Sigma": _made(
+        Slice, general.VARIANCE, "classical: slice of Sigma", 2, "centring"
+    ),
+    "classical: sd, effects along": _made(
+        Slice,
+        general.BERNOULLI,
+        "classical: sd, effects along",
+        2,
+        "classical_scales",
+        along=True,
+    ),
     "hmc": _made(Trajectory, general.BERNOULLI),
     "hmc, slopes": _made(Trajectory, general.WISHART),
-    "nuts, short steps": lambda load: Trees(load, 3, 0.1),
-    "nuts, long steps": lambda load: Trees(load, 3, 0.9),
+    "nuts, short steps": lambda load: Trees(load, 3, 0.1, {3}),
+    "nuts, long steps": lambda load: Trees(load, 3, 0.9, {1, 2, 3}),
 }
 
 
-def imbalance_of(name: str, load: Load) -> float:
-    """Imbalance of a step by name, in a plain copy of the package."""
+def result_of(name: str, load: Load) -> tuple[float, set[str]]:
+    """Imbalance of a step by name, in a plain copy of the package, and who has drawn uniforms."""
     step = STEPS[name](load)
     if isinstance(step, Trees):
-        return step.imbalance()
+        return step.imbalance(), step.script.askers
     try:
-        return step.imbalance() if isinstance(step, Levels) else imbalance(step)
+        found = step.imbalance() if isinstance(step, Levels | Slice) else imbalance(step)
+        return found, step.script.askers
     finally:
         step.restore()
+
+
+# Which step shows that a function that draws uniforms is right.
+SHOWN = {
+    "conditionals.transport.advance": "transported: theta",
+    "conditionals.renewal.renew": "transported: effects",
+    "conditionals.collapsed.advance": "collapsed: t",
+    "conditionals.crossed._move_factor": "crossed: psi",
+    "conditionals.directions.draw": "crossed: coefficients along a factor",
+    "conditionals.loose.move": "crossed: loose coefficients",
+    "conditionals.loose._move_dispersion": "crossed: shape",
+    "conditionals.loose._draw_sigma": "crossed: sigma",
+    "conditionals.nested.move": "crossed: nested, child",
+    "conditionals.classical_theta.walk": "classical: walk of beta",
+    "conditionals.classical_theta.iwls": "classical: iwls of beta",
+    "conditionals.classical_theta._slice": "classical: slice of a coefficient",
+    "conditionals.classical_sigma._walk": "classical: walk of Sigma",
+    "conditionals.classical_scales._slice": "classical: sd, effects along",
+    "conditionals.classical_effects._accept": "classical: iwls of u",
+    "conditionals.centring._draw_beta": "classical: centred beta",
+    "conditionals.centring._draw_nearly_conjugate": "classical: nearly exact Sigma",
+    "conditionals.centring._draw_sds": "classical: nearly exact sds",
+    "conditionals.centring._slice": "classical: slice of Sigma",
+    "samplers.hmc.begin": "hmc",
+    "samplers.hmc.record": "hmc",
+    "samplers.nuts.choose_side": "nuts, long steps",
+    "samplers.nuts.double": "nuts, long steps",
+    "samplers.nuts.merge": "nuts, long steps",
+}
