@@ -201,10 +201,11 @@ def model(arguments: argparse.Namespace, clock: Clock) -> "Model":
         warnings.simplefilter("ignore", UserWarning)
     with clock("import"):
         from . import prior_text
+        from .diagnostics.verdict import FAILED
         from .errors import ConvergenceWarning, PriorError
         from .model import glmm
     # The verdict is printed first; it need not be said twice.
-    warnings.simplefilter("ignore", ConvergenceWarning)
+    warnings.filterwarnings("ignore", FAILED, ConvergenceWarning)
     chosen = {}
     for text in arguments.prior:
         key, equals, prior = text.partition("=")

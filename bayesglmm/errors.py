@@ -1,5 +1,10 @@
 """Exceptions and warnings: what can be wrong with what the user gave, or with the draws."""
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .posterior import Posterior
+
 # How much of a long formula is shown on either side of the caret.
 _CONTEXT = 60
 
@@ -48,4 +53,13 @@ class DataWarning(UserWarning):
 
 
 class ConvergenceWarning(UserWarning):
-    """Draws that do not yet describe the posterior."""
+    """Draws that do not yet describe the posterior, or estimates that have not arrived.
+
+    Attributes
+    ----------
+    posterior : Posterior or None
+        What `Model.sample` or `Posterior.extend` returns where its verdict is the warning: where
+        warnings are errors, the draws are here. None in other warnings.
+    """
+
+    posterior: "Posterior | None" = None

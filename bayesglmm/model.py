@@ -314,6 +314,14 @@ class Model:
             For an argument outside its domain, or a checkpoint of another run, by name.
         LoadError
             For a checkpoint that was cut short or altered.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the verdict on the draws says no: what failed, of which parameters, and what to do.
+            The verdict is all of `Posterior.verdict`, but of effects streamed to more than 1 GiB,
+            which are not read back for it. Where warnings are errors the draws are not lost: they
+            are the exception's ``posterior``.
         """
         from .sampling import sample
 

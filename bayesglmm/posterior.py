@@ -176,6 +176,11 @@ class Posterior(PosteriorDerived):
         ------
         DataError
             If the states of the chains are not known: the posterior was saved without them.
+
+        Warns
+        -----
+        ConvergenceWarning
+            As of `Model.sample`.
         """
         from . import sampling
 

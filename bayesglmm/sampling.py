@@ -28,6 +28,7 @@ from .fits.standard import standardized
 from .posterior import NotKept, Posterior, summed, user_values
 from .recipe import Recipe
 from .resumption import Resumption
+from .warned import warned
 
 if TYPE_CHECKING:
     from .effects_file import EffectsFile
@@ -208,7 +209,8 @@ def sample(
         recipe=recipe,
         u=u,
     )
-    return replace(post, run=replace(post.run, classical=held, changes=changes))
+    del result  # the draws as the sampler made them: judging them takes memory too
+    return warned(replace(post, run=replace(post.run, classical=held, changes=changes)))
 
 
 def _inside(jobs: int | None, chains: int, executor: Any) -> int:
@@ -337,14 +339,16 @@ def extend(
     values = _joined(post.values, user_values(model, more, keep, {}), kept)
     if keep != "all":
         values["u"] = NotKept() if u is None else u
-    return Posterior(
-        model,
-        values,
-        _joined(post.stats, more.stats, kept),
-        np.concatenate([post.theta[kept], more.theta], axis=1),
-        run,
-        Resumption(held.recipe, more.standings, more.failures),
-        summed(model, more) if keep == "summary" else None,
+    return warned(
+        Posterior(
+            model,
+            values,
+            _joined(post.stats, more.stats, kept),
+            np.concatenate([post.theta[kept], more.theta], axis=1),
+            run,
+            Resumption(held.recipe, more.standings, more.failures),
+            summed(model, more) if keep == "summary" else None,
+        )
     )
 
 

@@ -206,8 +206,9 @@ def test_a_failed_chain_is_named_and_the_others_kept():
         (Walk(failing=2, fails_at=55), "chain 3 failed.*lost the way"),
         (Walk(failing=0), "chain 1 failed.*no finite start"),
     ]:
-        with pytest.warns(ConvergenceWarning, match=words):
+        with pytest.warns(ConvergenceWarning, match=words) as heard:
             draws = run(program)
+        assert heard[0].filename == __file__
         good = [chain for chain in range(4) if chain != program.failing]
         np.testing.assert_array_equal(draws.theta, run().theta[good])
         assert list(draws.failures) == [program.failing]

@@ -24,6 +24,8 @@ def failed(verdict) -> set[str]:
     assert lines[0].startswith("NOT converged") is (not verdict.ok)
     assert sum(line.startswith("  - ") for line in lines) == len(verdict.items)
     assert all(item.remedy and str(item).endswith(item.remedy) for item in verdict.items)
+    assert all(words in verdict.warning for i in verdict.items for words in (i.finding, i.remedy))
+    assert bool(verdict.warning) is (not verdict.ok)
     return {item.check for item in verdict.items}
 
 

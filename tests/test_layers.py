@@ -17,6 +17,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "tools": (
         {
             "errors",
+            "caller",
             "dialects",
             "tables",
             "listing",
@@ -106,6 +107,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         {
             "axes",
             "sampling",
+            "warned",
             "choice",
             "sas_options",
             "sampling_history",

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from .. import caller
 from ..errors import ConvergenceWarning
 from ..progress import display
 from .draws import Draws
@@ -270,7 +271,9 @@ def _collect(
         raise error
     for number, reason in {**failures, **failed}.items():
         warnings.warn(
-            f"chain {number + 1} failed and is left out: {reason}", ConvergenceWarning, stacklevel=3
+            f"chain {number + 1} failed and is left out: {reason}",
+            ConvergenceWarning,
+            stacklevel=caller.level(),
         )
     length = min(new, *(max(worker.kept, 0) for worker in good))
     spent = {name: sum(w.seconds[name] for w in workers) for name in ("warmup", "sampling")}

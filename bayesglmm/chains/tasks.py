@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import caller
 from ..errors import ConvergenceWarning
 from .interruption import ignored_interrupt
 from .program import Program
@@ -178,7 +179,7 @@ class _Run:
             warnings.warn(
                 f"{words}. The draws so far are kept, and can be extended.",
                 ConvergenceWarning,
-                stacklevel=5,
+                stacklevel=caller.level(),
             )
         finally:
             self.stop.set()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .energy import ebfmi
-from .measured import Measured, measure, together
+from .measured import Measured, measure
 
 MAX_R_HAT = 1.01
 MIN_ESS_PER_CHAIN = 100
@@ -20,6 +20,8 @@ MAX_DEPTH_SHARE = 0.01
 MAX_STUCK = 100  # rejections in a row; well-mixing Metropolis chains stay below 30
 
 NameOf = Callable[[int], str]
+
+FAILED = "NOT converged"  # the first words of a verdict that says no
 
 MORE_DRAWS = "sample longer (more warmup and more draws)"
 # What to do, by check. Draws that came from elsewhere were not made by a sampler of ours.
@@ -76,11 +78,15 @@ class Item:
     others: int = 0
 
     def __str__(self) -> str:
+        return self.finding if self.passed else f"{self.finding}: {self.remedy}"
+
+    @property
+    def finding(self) -> str:
+        """What was measured, without what to do."""
         where = f" of {self.parameter}" if self.parameter else ""
         more = f" (and {self.others} more)" if self.others else ""
         limit = f"limit {_figure(self.threshold)}"
-        text = f"{self.check}{where} is {_figure(self.value)}, {limit}{more}"
-        return text if self.passed else f"{text}: {self.remedy}"
+        return f"{self.check}{where} is {_figure(self.value)}, {limit}{more}"
 
 
 @dataclass(frozen=True)
@@ -105,12 +111,23 @@ class Verdict:
         """The checks that failed."""
         return tuple(item for item in self.checks if not item.passed)
 
+    @property
+    def warning(self) -> str:
+        """A line of what failed and one of what to do; nothing of draws that are good."""
+        if self.ok:
+            return ""
+        findings = "; ".join(item.finding for item in self.items)
+        every = dict.fromkeys(item.remedy for item in self.items)
+        # One remedy may be part of another: to sample longer is some of it where chains disagree.
+        remedies = [own for own in every if not any(own != more and own in more for more in every)]
+        return f"{FAILED}: {findings}.\nWhat to do: {'. '.join(remedies)}."
+
     def __str__(self) -> str:
         if self.ok:
             measured = "; ".join(_passed(item) for item in self.checks)
             lines = [f"Converged: {measured}."]
         else:
-            lines = [f"NOT converged: {len(self.items)} of {len(self.checks)} checks failed."]
+            lines = [f"{FAILED}: {len(self.items)} of {len(self.checks)} checks failed."]
             lines += [f"  - {item}." for item in self.items]
         return "\n".join([*lines, *(f"  {note}." for note in self.notes)])
 
@@ -155,21 +172,27 @@ def _mixing(
     if not groups:
         return
     names = _Names([(measured.r_hat.size, name) for measured, name in groups])
-    whole = together(measured for measured, _ in groups)
-    finite, moved, r_hat = whole.finite, whole.moved, whole.r_hat
     least = MIN_ESS_PER_CHAIN * chains
 
+    def whole(field: str) -> np.ndarray:
+        return np.concatenate([getattr(measured, field) for measured, _ in groups])
+
+    # One after the other, each changed in its place: of a million effects every array counts.
+    finite, moved = whole("finite"), whole("moved")
     if not finite.all():
         yield _count("number of non-finite draws", names, ~finite, remedies)
     stuck = finite & ~moved
     if stuck.any():
         yield _count("number of parameters that never moved", names, stuck, remedies)
     # A constant column has no R-hat and is reported above; anything else without one has failed.
-    r_hat = np.where(np.isnan(r_hat), np.where(stuck, 1.0, np.inf), r_hat)
+    r_hat = whole("r_hat")
+    none = np.isnan(r_hat)
+    r_hat[none & stuck], r_hat[none & ~stuck] = 1.0, np.inf
     yield _worst("R-hat", names, r_hat, MAX_R_HAT, r_hat >= MAX_R_HAT, remedies)
+    del r_hat
     for check, field in (("bulk ESS", "ess_bulk"), ("tail ESS", "ess_tail")):
-        ess = getattr(whole, field)
-        ess = np.where(np.isnan(ess), 0.0, ess)
+        ess = whole(field)
+        ess[np.isnan(ess)] = 0.0
         yield _worst(check, names, ess, least, ess < least, remedies, smallest=True)
 
 
