@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from detailed_balance import SHOWN, STEPS, Broken, result_of
+from detailed_balance import SHOWN, STEPS, result_of
 from mutants import plain_copy
+from scripted import Broken
 
 import bayesglmm
 
