@@ -1,7 +1,8 @@
-"""Every Metropolis step balances the flow between any two of seven states, to rounding.
+"""Every step that accepts or rejects balances the flow between any two states, to rounding.
 
-See `detailed_balance`: chances are read where the step itself compares them (Metropolis et al.
-1953, Hastings 1970; checked state by state as in Geyer 2011, Handbook of MCMC, 1.12).
+See `detailed_balance`: chances are read where the step itself compares them. Metropolis et al.
+(1953), Hastings (1970); slices: Neal (2003), whose steps out and shrinking are counted out;
+trajectories: Hoffman and Gelman (2014), Betancourt (2017).
 """
 
 import ast
