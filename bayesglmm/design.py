@@ -7,6 +7,7 @@ built. What new data need to get the same columns is frozen in it.
 import warnings as _warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -114,6 +115,19 @@ class Design:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     frozen: Frozen = field(default_factory=Frozen)
+
+    def __post_init__(self) -> None:
+        # Of many rows every array counts; where none is left out, these are made when asked for.
+        all_of_them = np.arange(len(self.X))
+        if self.rows.dtype == all_of_them.dtype and np.array_equal(self.rows, all_of_them):
+            del self.__dict__["rows"]
+
+    if not TYPE_CHECKING:  # which would take any name for an attribute
+
+        def __getattr__(self, name):
+            if name == "rows" and "X" in self.__dict__:
+                return np.arange(len(self.X))
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def new_data(
         self, data: object, new_levels: str = "refuse", functions: Functions | None = None

@@ -132,4 +132,6 @@ def _sums(state: "State", part: slice) -> Sums:
 def _in_order(values: dict[str, np.ndarray]) -> np.ndarray:
     """Arrays (..., levels, columns) by factor, in the order of `Posterior.effect_names`."""
     parts = [x.reshape(*x.shape[:-2], -1) for x in values.values()]
+    if len(parts) == 1:
+        return parts[0]  # as it is: of a million effects every copy counts
     return np.concatenate(parts, axis=-1) if parts else np.empty(0)

@@ -68,7 +68,7 @@ def size(
     from .effects_summary import PART
     from .posterior import BLOCK_BYTES
 
-    rows, effects = len(model.design.rows), count(model)
+    rows, effects = len(model.design.X), count(model)
     depth = MOST_DEPTH if untouched else expected_depth(effects)
     share, several = _share(model, sampler, depth), len(model.design.factors) > 1
     problem = 0 if "problem" in vars(model) else _problem(model)
@@ -111,7 +111,7 @@ def _problem(model: "Model") -> float:
     ones = design.has_intercept and np.all(design.weights == 1.0)
     each = design.X.shape[1] + 2 + len(design.factors) / 2  # y and offset; levels are of 4 bytes
     each += (columns if columns > 1 else 0) + (0 if ones else 1)
-    return each * len(design.rows) + 1.5 * max((len(f.levels) for f in design.factors), default=0)
+    return each * len(design.X) + 1.5 * max((len(f.levels) for f in design.factors), default=0)
 
 
 def expected_depth(effects: int) -> int:

@@ -7,10 +7,13 @@ Nothing sees into compiled code, so tests are run twice, and what either reaches
 - the test files of `PLAIN` with compilation off (``NUMBA_DISABLE_JIT=1``), for the kernels.
 
 Broken copies of the package, and pages whose code is that of other tests, reach nothing new and are
-left out of the first. Run as ``python -m diagnostics.coverage``; ends with code 1 below the goals.
-``--short`` takes of the first the plain side alone, and judges only modules with compiled code.
+left out of the first. Run as ``python -m diagnostics.coverage``, an hour of CPU; ends with code 1
+below the goals. ``--short`` takes of the first the plain side alone, and judges only modules with
+compiled code. ``--state FOLDER`` keeps what is measured, part by part: what was measured of the
+same sources is not run again, but where a test failed.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -27,6 +30,8 @@ from .report import Report, parser
 LINES, BRANCHES = 95.0, 90.0  # per cent
 KERNEL_LINES = 80.0  # per cent, in the short form
 SHOWN = 30  # modules that miss most
+PARTS = 10  # of all tests, run one after the other
+FAILED = ".failed"
 PLAIN = (
     "test_adaptation",
     "test_covariance",
@@ -51,15 +56,50 @@ def measure(data: Path, *arguments: str, plain: bool = False) -> bool:
     return subprocess.run(command, cwd=ROOT, env=environment).returncode == 0
 
 
+def parts(short: bool) -> dict[str, tuple[list[str], bool]]:
+    """What is run: pytest's arguments by name, and whether compilation is off."""
+    asked = {"plain": ([f"tests/{name}.py" for name in PLAIN], True)}
+    if short:
+        return asked | {"compiled": (["tests/test_plain_path.py"], False)}
+    files = [f"tests/{path.name}" for path in sorted((ROOT / "tests").glob("test_*.py"))]
+    return asked | {
+        f"compiled{k}": (["-n", "2", "-k", NOTHING_NEW, *files[k::PARTS]], False)
+        for k in range(PARTS)
+    }
+
+
+def measured(folder: Path, short: bool) -> bool:
+    """Measure what is not in a folder yet; whether all tests passed."""
+    good = True
+    for name, (arguments, plain) in parts(short).items():
+        if not (folder / name).exists():
+            data = folder / (name + FAILED)
+            if measure(data, *arguments, plain=plain):
+                data.rename(folder / name)
+            else:
+                good = False
+    return good
+
+
+def sources() -> str:
+    """Hash of the package, whose lines are counted."""
+    made = hashlib.sha256()
+    for path in sorted((ROOT / "bayesglmm").rglob("*.py")):
+        made.update(path.read_bytes())
+    return made.hexdigest()
+
+
 def together(folder: Path) -> dict[str, dict[str, Any]]:
     """What the files of a folder hold, module by module, in coverage's own form."""
-    data, found = folder / "all", folder / "found.json"
     run = [sys.executable, "-m", "coverage"]
-    parts = [str(part) for part in sorted(folder.iterdir())]
-    subprocess.run([*run, "combine", "-q", f"--data-file={data}", *parts], cwd=ROOT, check=True)
-    command = [*run, "json", "-q", f"--data-file={data}", "-o", str(found)]
-    subprocess.run(command, cwd=ROOT, check=True)
-    files = json.loads(found.read_text())["files"]
+    with tempfile.TemporaryDirectory() as made:
+        data, found = Path(made, "all"), Path(made, "found.json")
+        held = [str(part) for part in sorted(folder.iterdir())]
+        command = ["combine", "-q", "--keep", f"--data-file={data}", *held]
+        subprocess.run([*run, *command], cwd=ROOT, check=True)
+        command = ["json", "-q", f"--data-file={data}", "-o", str(found)]
+        subprocess.run([*run, *command], cwd=ROOT, check=True)
+        files = json.loads(found.read_text())["files"]
     return {path: one["summary"] for path, one in files.items()}
 
 
@@ -86,13 +126,13 @@ def main() -> int:
     """Measure, print and judge."""
     options = parser(__doc__)
     options.add_argument("--short", action="store_true", help="modules with compiled code alone")
+    options.add_argument("--state", type=Path, help="folder of what has been measured")
     arguments = options.parse_args()
     report = Report("coverage", keep=not arguments.no_save)
     with tempfile.TemporaryDirectory() as made:
-        folder = Path(made)
-        good = measure(folder / "plain", *[f"tests/{name}.py" for name in PLAIN], plain=True)
-        part = ["tests/test_plain_path.py"] if arguments.short else ["-n", "2", "-k", NOTHING_NEW]
-        good &= measure(folder / "compiled", *part)
+        folder = Path(made) if arguments.state is None else arguments.state / sources()[:12]
+        folder.mkdir(parents=True, exist_ok=True)
+        good = measured(folder.resolve(), arguments.short)
         found = together(folder)
     if not good:
         report("a test failed: what follows is too little")

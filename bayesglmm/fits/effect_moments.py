@@ -204,7 +204,7 @@ class Moments:
             slopes[j] -= _combined(self.scale[j + 1 :, j], slopes[j + 1 :])
             slopes[j] /= self.scale[j, j]
         return Linear(
-            middle[:q].ravel(),
+            middle[:q].flatten(),  # a copy: `middle` is not held by it
             np.ascontiguousarray(slopes[:, :q].reshape(d, q * J)),
             np.concatenate([middle[None, q:], slopes[:, q:]]).astype(np.float32),
         )
