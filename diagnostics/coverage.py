@@ -30,7 +30,7 @@ from .report import Report, parser
 LINES, BRANCHES = 95.0, 90.0  # per cent
 KERNEL_LINES = 80.0  # per cent, in the short form
 SHOWN = 30  # modules that miss most
-PARTS = 10  # of all tests, run one after the other
+PARTS = 20  # of all tests, run one after the other
 FAILED = ".failed"
 PLAIN = (
     "test_adaptation",

@@ -126,12 +126,13 @@ def add(u, probability, count, mean, squares, batch, height, place):
                     side = -1
                 if side == 0:
                     continue
-                above, below = float(gap), float(room)
-                up, down = (h[i + 1] - h[i]) / above, (h[i] - h[i - 1]) / below
-                moved = h[i] + side / (above + below) * (
+                above, below, height_now = float(gap), float(room), float(h[i])
+                # Compiled or not, from here on with the digits of float64.
+                up, down = float(h[i + 1] - h[i]) / above, float(h[i] - h[i - 1]) / below
+                moved = height_now + side / (above + below) * (
                     (below + side) * up + (above - side) * down
                 )
-                if not h[i - 1] < moved < h[i + 1]:
-                    moved = h[i] + (up if side == 1 else -down)
+                if not float(h[i - 1]) < moved < float(h[i + 1]):
+                    moved = height_now + (up if side == 1 else -down)
                 h[i] = moved
                 at[i] += side
