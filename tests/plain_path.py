@@ -179,7 +179,7 @@ def plainly(questions: list[tuple[Any, ...]], folder: Path) -> list[Any]:
         [sys.executable, __file__, str(asked), str(found)],
         env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
         check=True,
-        timeout=600,
+        timeout=7200,  # a few minutes, on an idle machine
     )
     return pickle.loads(found.read_bytes())
 

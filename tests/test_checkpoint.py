@@ -9,13 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from interruption import interrupted_at
 from test_extend import STRUCTURES, assert_same
 from test_keep import equal_summaries
 from test_sampling import frame
 
 import bayesglmm as bg
 from bayesglmm import bundle, checkpoint, sealed
-from bayesglmm.chains.worker import Worker
 from bayesglmm.errors import ConvergenceWarning
 
 OPTIONS = {"draws": 40, "warmup": 60, "chains": 3, "seed": 4, "progress": False}
@@ -121,14 +121,7 @@ def test_an_interrupted_stream_goes_on_in_its_own_file(tmp_path):
     whole = subject.sample(**options)
     more = {"checkpoint": tmp_path / "run.ckpt", "keep": "stream", "stream": tmp_path / "u.nc"}
 
-    def interrupted(self):
-        chunk(self)
-        if self.iteration > 1000:
-            signal.raise_signal(signal.SIGINT)
-
-    chunk = Worker._chunk
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Worker, "_chunk", interrupted)
+    with interrupted_at(1000, chains_there=3, longest=500):
         first = subject.sample(**options, **more, jobs=1)
     assert first.run.interrupted and 0 < first.draws < 3000
     np.testing.assert_array_equal(first.effect_draws, whole.effect_draws[:, : first.draws])

@@ -1,18 +1,16 @@
 """What holds for chains of every sampler: reproducible, extended, sent, summed up, kept safe."""
 
 import pickle
-import signal
-import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from interruption import interrupted_at
 from test_extend import assert_same
 from test_sampling import frame
 
 import bayesglmm as bg
 from bayesglmm.chains import tasks
-from bayesglmm.chains.worker import Worker
 
 # sampler, formula, family
 EVERY = {
@@ -82,17 +80,7 @@ def test_effects_are_summed_up(case):
 def test_a_run_that_was_stopped_goes_on_from_its_checkpoint_and_stream(case, tmp_path):
     model, options, whole = case
     kept = {"checkpoint": tmp_path / "run.ckpt", "keep": "stream", "stream": tmp_path / "u.nc"}
-    move = Worker._chunk
-
-    def stopped(self):
-        self.chunk = 7
-        move(self)
-        if self.iteration > OPTIONS["warmup"] + 5:
-            signal.raise_signal(signal.SIGINT)
-            time.sleep(0.3)  # for the main thread, which takes the signal
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Worker, "_chunk", stopped)
+    with interrupted_at(OPTIONS["warmup"] + 6, longest=7):
         first = model.sample(**options, **kept, jobs=1)
     assert first.run.interrupted and first.draws < whole.draws
     np.testing.assert_array_equal(first.theta, whole.theta[:, : first.draws])

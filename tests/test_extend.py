@@ -1,13 +1,12 @@
 """More draws: a posterior that is extended equals one longer run, bit for bit."""
 
 import json
-import signal
 import subprocess
 import sys
-import threading
 
 import numpy as np
 import pytest
+from interruption import interrupted_at
 from test_sampling import frame
 
 import bayesglmm as bg
@@ -71,21 +70,14 @@ def test_a_saved_posterior_is_extended_in_another_process(sampler, tmp_path):
     assert_same(bg.load(paths[1]), model(sampler).sample(draws=50, **options))
 
 
-@pytest.mark.parametrize("share", [0.3, 0.9])
-def test_an_interrupted_posterior_is_extended(share, tmp_path):
+@pytest.mark.parametrize(("place", "chains_there"), [(300, 1), (1_300, 1), (1_300, 3)])
+def test_an_interrupted_posterior_is_extended(place, chains_there, tmp_path):
     # Stopped in warm-up and in sampling; the chains are then at different iterations.
-    options = {"warmup": 20_000, "chains": 3, "seed": 4, "jobs": 2, "sampler": "gibbs"}
-    seconds = sum(
-        model("gibbs").sample(draws=1_000, progress=False, **options).run.seconds[phase]
-        for phase in ("warmup", "sampling")
-    )
-    timer = threading.Timer(share * seconds, signal.raise_signal, [signal.SIGINT])
-    subject = model("gibbs")
-    subject.sample(draws=1, warmup=1, progress=False)  # nothing is left to compile or to load
-    timer.start()
-    stopped = subject.sample(draws=200_000, progress=False, **options)
-    timer.join()
-    assert stopped.run.interrupted
+    options = {"warmup": 1_000, "chains": 3, "seed": 4, "jobs": 2, "sampler": "gibbs"}
+    with interrupted_at(place, chains_there=chains_there, longest=97):
+        stopped = model("gibbs").sample(draws=200_000, progress=False, **options)
+    assert stopped.run.interrupted and stopped.draws < 200_000
+    assert stopped.draws >= 300 or chains_there < 3
     stopped.save(tmp_path / "stopped.nc")
     ahead = max(len(standing.theta) for standing in stopped.resumption.standings)
     more = bg.load(tmp_path / "stopped.nc").extend(ahead + 25, progress=False)

@@ -1,14 +1,13 @@
 """What is kept of effects: the same draws, whether they are kept, summed up or streamed."""
 
 import os
-import signal
-import threading
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from interruption import interrupted_at
 from test_extend import STRUCTURES, assert_same, model
 from test_sampling import frame
 
@@ -282,13 +281,11 @@ def test_an_interrupted_stream_is_extended(tmp_path):
     subject = model("gibbs")
     subject.sample(draws=1, warmup=1, progress=False)
     options = {"warmup": 5, "chains": 3, "seed": 4, "jobs": 2}
-    timer = threading.Timer(1.0, signal.raise_signal, [signal.SIGINT])
-    timer.start()
-    stopped = subject.sample(
-        draws=1_000_000, keep="stream", stream=tmp_path / "a.nc", progress=False, **options
-    )
-    timer.join()
-    assert stopped.run.interrupted
+    with interrupted_at(300, chains_there=3, longest=50):
+        stopped = subject.sample(
+            draws=1_000_000, keep="stream", stream=tmp_path / "a.nc", progress=False, **options
+        )
+    assert stopped.run.interrupted and 295 <= stopped.draws < 1_000_000
     stopped.save(tmp_path / "fit.nc")
     ahead = max(len(standing.theta) for standing in stopped.resumption.standings)
     for number, post in enumerate((stopped, bg.load(tmp_path / "fit.nc"))):
