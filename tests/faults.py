@@ -153,8 +153,12 @@ print("replaced", same(run(program, executor=processes), run()))
     )
     for words in ("ended True", "kept True True", "goes on True", "replaced True"):
         assert words in out, out
+    assert "died, by SIGKILL" in out, out
     assert "at work were chains" in out and "can be extended" in out, out
-    return "draws so far kept, the chains at work named, extended to the same; a new pool: the same"
+    return (
+        "draws so far kept, signal and chains at work named, extended to the same; a new pool: the "
+        "same"
+    )
 
 
 @fault("2", "SIGINT while chains run: threads, processes, Dask")
@@ -478,12 +482,18 @@ if {clock}:
 if {locale!r}:
     import locale
     locale.setlocale(locale.LC_ALL, {locale!r})
+    assert locale.localeconv()["decimal_point"] == ",", locale.localeconv()
+    assert locale.str(0.5) == "0,5"
 model = fuzz.subject()
 print("hash", {{"a", "b", "c", "d"}}, end=" ")
 for sampler in ("gibbs", "nuts"):
     post = model.sample(draws=30, warmup=40, chains=2, seed=1, progress=False, sampler=sampler)
     draws = post.theta.tobytes() + post.effect_draws.tobytes()
     print(hashlib.sha256(draws).hexdigest(), end=" ")
+place = Path(__file__).parent / "half.csv"
+place.write_text("y,x\\n1.5,0.5\\n2,1.25\\n")
+read = bg.read_csv(place).to_csv() + str(bg.Normal(0.5, 2.5)) + str(post.table())
+print(hashlib.sha256(read.encode()).hexdigest())
 """
 
 
@@ -498,9 +508,10 @@ def _surroundings(folder: Path) -> str:
     found = set()
     for more, clock, locale in cases:
         out = done(folder, HASH.format(clock=clock, locale=locale), **more)
-        found.add(tuple(out.split()[-2:]))
+        found.add(tuple(out.split()[-3:]))
     assert len(found) == 1, found
-    return f"the same draws (locale {comma or 'C only: no other is installed'})"
+    with_commas = f"{comma}, with decimal commas" if comma else "C only: no other is installed"
+    return f"the same draws, numbers read and printed alike (locale {with_commas})"
 
 
 @fault("12", "log density or gradient that is no number, in mid-trajectory and at the start")

@@ -1,6 +1,7 @@
 """Chains as tasks of executors: the draws of threads, whatever runs them and whatever dies."""
 
 import os
+import re
 import signal
 import threading
 import time
@@ -123,14 +124,47 @@ def test_a_process_that_dies_is_replaced_and_the_draws_are_the_same(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_a_broken_pool_that_cannot_be_replaced_leaves_the_draws_so_far(tmp_path, monkeypatch):
+ENDS = {0: "with exit code 7", signal.SIGKILL: "by SIGKILL", signal.SIGTERM: "by SIGTERM"}
+
+
+@pytest.mark.parametrize("by", ENDS)
+def test_a_broken_pool_that_cannot_be_replaced_leaves_the_draws_so_far(by, tmp_path, monkeypatch):
     monkeypatch.setattr(tasks, "BLOCK_SECONDS", 0.0)
-    program = Deadly(folder=str(tmp_path), dies_at=50)
-    with processes(1) as executor, pytest.warns(ConvergenceWarning, match="worker process died"):
+    program = Deadly(folder=str(tmp_path), dies_at=50, by=by)
+    with (
+        processes(1) as executor,
+        pytest.warns(ConvergenceWarning, match="worker process died") as heard,
+    ):
         draws = run(program, executor=executor, chunk_seconds=0.0)
+    text = str(heard[0].message)
+    assert f"died, {ENDS[by]}" in text and "can be extended" in text, text
+    assert 2 in [int(n) for n in re.findall(r"\d", re.search(r"were chains ([\d, ]+)", text)[1])]
     assert draws.interrupted
     length = draws.theta.shape[1]
     assert same(chains.extend(Walk(), draws, 60 - length, progress=False), run(draws=60))
+
+
+class Ended:
+    """A process that the system knows to have ended after some looks at it."""
+
+    def __init__(self, code, looks=0):
+        self.code, self.looks = code, looks
+
+    @property
+    def exitcode(self):
+        self.looks -= 1
+        return self.code if self.looks < 0 else None
+
+
+def test_the_worker_that_died_is_not_one_that_the_pool_ended(monkeypatch):
+    pool = tasks._Pool(ThreadPoolExecutor(1))
+    pool.processes = {Ended(None), Ended(0), Ended(-15), Ended(-9, looks=3)}
+    assert pool.ended() == "by SIGKILL, as where memory ends"
+    pool.processes = {Ended(-200)}
+    assert pool.ended() == "by signal 200"
+    monkeypatch.setattr(tasks, "KNOWN_SECONDS", 0.0)
+    pool.processes = {Ended(None)}
+    assert "was killed" in pool.ended()
 
 
 def test_a_pool_that_breaks_before_there_are_draws_is_an_error_in_words(tmp_path):
@@ -138,7 +172,7 @@ def test_a_pool_that_breaks_before_there_are_draws_is_an_error_in_words(tmp_path
     program = Deadly(folder=str(tmp_path), dies_at=0, lives=99, chain=0)
     with processes() as executor, pytest.raises(RuntimeError, match="as a function that makes"):
         run(program, executor=executor)
-    with pytest.raises(RuntimeError, match="the executor broke: BrokenProcessPool"):
+    with pytest.raises(RuntimeError, match="BrokenProcessPool.*died, with exit code 7"):
         run(program, executor=processes)
     assert len(list(tmp_path.iterdir())) == 1 + 1 + tasks.MAX_LOSSES
 
@@ -160,7 +194,7 @@ def test_a_chain_that_fails_in_a_process_is_named():
 def test_an_executor_that_was_shut_down_is_an_error_in_words():
     executor = ThreadPoolExecutor(1)
     executor.shutdown()
-    with pytest.raises(RuntimeError, match="the executor broke"):
+    with pytest.raises(RuntimeError, match="the executor broke.* of memory perhaps"):
         run(executor=executor)
 
 

@@ -6,8 +6,10 @@ with its worker is done again, by whichever worker, with the same draws. The pro
 process once: a task names it, and a process that does not have it says so and is sent it.
 """
 
+import multiprocessing
 import queue
 import secrets
+import signal
 import threading
 import time
 import warnings
@@ -28,6 +30,7 @@ from .worker import Plan, Worker, empty_outputs
 
 BLOCK_SECONDS = 1.0  # of a task: far above what it costs to send one, short enough for Ctrl-C
 MAX_LOSSES = 3  # in a row, of a chain's tasks or of executors, before giving up
+KNOWN_SECONDS = 2.0  # in which the system tells how a process ended
 GRACE_SECONDS = 3.0  # what is running is waited for after Ctrl-C
 MAX_PROGRAMS = 2  # kept in a process of workers: of this run, and of one beside it
 
@@ -117,13 +120,33 @@ class _Pool:
         self.make = None if hasattr(executor, "submit") else executor
         self.executor = executor if self.make is None else self.make()
         self.losses = 0
+        self.processes: set[Any] = set()
+
+    def submit(self, order: Order) -> Any:
+        """Hand a task over, and note which processes may be at it."""
+        future = self.executor.submit(block, order)
+        # A pool does not tell of its processes, nor how they ended; they are children of this one.
+        self.processes.update(multiprocessing.active_children())
+        return future
+
+    def ended(self) -> str:
+        """How the worker that died did, in words."""
+        end = time.monotonic() + KNOWN_SECONDS
+        while True:
+            codes = {process.exitcode for process in self.processes} - {None, 0}
+            # A pool that breaks ends the other workers by SIGTERM.
+            first = sorted(codes - {-signal.SIGTERM}) or sorted(codes)
+            if codes - {-signal.SIGTERM} or not self.processes or time.monotonic() > end:
+                return _how(first[0]) if first else "of memory perhaps, or was killed"
+            time.sleep(REFRESH_SECONDS)
 
     def renew(self, error: BaseException, at_work: list[int]) -> None:
         """Take a new executor for one that broke, or say why there is none."""
         self.losses += 1
         if self.make is None or self.losses > MAX_LOSSES:
-            raise _Lost(error, at_work)
+            raise _Lost(error, at_work, self.ended())
         self.close()
+        self.processes.clear()
         self.executor = self.make()
 
     def close(self) -> None:
@@ -132,7 +155,7 @@ class _Pool:
 
 
 class _Lost(Exception):
-    """There is no executor any more: why, and which chains were at work."""
+    """There is no executor any more: why, which chains were at work, how a worker died."""
 
 
 class _Run:
@@ -163,10 +186,11 @@ class _Run:
                 self._wait(REFRESH_SECONDS)
         except _Lost as lost:
             self.stop.set()
-            at_work = ", ".join(str(number + 1) for number in lost.args[1])
+            _, chains, how = lost.args
+            at_work = ", ".join(str(number + 1) for number in chains)
             words = (
-                f"the executor broke: {_words(lost.args[0])}. A worker process died, of memory "
-                f"perhaps, or was killed (at work were chains {at_work or 'none'}); "
+                f"the executor broke: {_words(lost.args[0])}. A worker process died, {how} "
+                f"(at work were chains {at_work or 'none'}); "
                 "or a script that starts processes lacks `if __name__ == "
                 "'__main__':`. Give executor= as a function that makes an executor, and a new one "
                 "takes the place of one that breaks; the draws do not change"
@@ -206,11 +230,11 @@ class _Run:
             with warnings.catch_warnings():
                 # Dask's, of the one time that a worker is sent the program.
                 warnings.filterwarnings("ignore", message="Sending large graph")
-                future = self.pool.executor.submit(block, order)
+                future = self.pool.submit(order)
         except BrokenExecutor as error:
             self._lose(worker, error)
         except RuntimeError as error:  # it has been shut down
-            raise _Lost(error, []) from error
+            raise _Lost(error, [], self.pool.ended()) from error
         else:
             self.out[future] = worker
             future.add_done_callback(self.done.put)
@@ -279,6 +303,17 @@ class _Run:
         end = time.monotonic() + GRACE_SECONDS
         while self.out and time.monotonic() < end:
             self._wait(REFRESH_SECONDS)
+
+
+def _how(code: int) -> str:
+    """How a process ended, by its exit code."""
+    if code > 0:
+        return f"with exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:  # one that has no name here
+        name = f"signal {-code}"
+    return f"by {name}" + ", as where memory ends" * (name == "SIGKILL")
 
 
 def _words(error: BaseException) -> str:
