@@ -4,7 +4,7 @@ Nothing sees into compiled code, so tests are run twice, and what either reaches
 
 - all tests as they are, for what is Python; the processes that they start are measured too, and so
   is the plain side of ``tests/plain_path.py``: every sampler, family, structure and fit;
-- the test files of `PLAIN` with compilation off (``NUMBA_DISABLE_JIT=1``), for the kernels.
+- the tests of `PLAIN` with compilation off (``NUMBA_DISABLE_JIT=1``), for the kernels.
 
 Broken copies of the package, and pages whose code is that of other tests, reach nothing new and are
 left out of the first. Run as ``python -m diagnostics.coverage``, an hour of CPU; ends with code 1
@@ -28,20 +28,45 @@ from . import ROOT
 from .report import Report, parser
 
 LINES, BRANCHES = 95.0, 90.0  # per cent
-KERNEL_LINES = 80.0  # per cent, in the short form
+KERNEL_LINES, KERNEL_BRANCHES = 93.0, 90.0  # per cent, in the short form
 SHOWN = 30  # modules that miss most
 PARTS = 20  # of all tests, run one after the other
 FAILED = ".failed"
-PLAIN = (
-    "test_adaptation",
-    "test_covariance",
-    "test_diagnostics",
-    "test_elimination",
-    "test_glm",
-    "test_layout",
-    "test_leapfrog",
-    "test_priors",
-)
+PLAIN = {  # tests by file; none: all of them
+    "adaptation": (),
+    "careful_modes": (
+        "modes_inside_the_domain[0-intercept]",
+        "modes_inside_the_domain[0-slope]",
+        "a_density_of_zero_everywhere_is_said",
+    ),
+    "covariance": (),
+    "crossed_gibbs": (
+        "directions_of_pairs_of_types_are_found",
+        "coefficients_that_centring_hardly_moves_are_loose_too",
+    ),
+    "diagnostics": (),
+    "elimination": (),
+    "glm": (),
+    "keep": (
+        "sums_do_not_depend_on_how_the_draws_are_cut",
+        "markers_are_where_the_algorithm_puts_them",
+        "what_is_not_finite_is_seen",
+    ),
+    "layout": (),
+    "leapfrog": (),
+    "linear": (
+        "a_variance_of_zero_is_an_answer",
+        "a_correlation_of_one_is_on_the_boundary",
+        "a_search_gets_away_from_a_zero_that_is_none",
+        "balanced_data_have_a_closed_form",
+    ),
+    "optimizer": (),
+    "priors": (),
+    "quadrature": (
+        "gradient_where_groups_are_cut_into_lanes[intercept]",
+        "gradient_where_groups_are_cut_into_lanes[slope]",
+    ),
+}
 MISSED = ("missing_lines", "num_statements", "missing_branches", "num_branches")
 COMPILED = re.compile(r"^@(kernel|bare|apart|simd|reduce|entry)\b", re.MULTILINE)
 NOTHING_NEW = "not broken and not copies and not joint_distribution and not of_the_page"
@@ -58,7 +83,12 @@ def measure(data: Path, *arguments: str, plain: bool = False) -> bool:
 
 def parts(short: bool) -> dict[str, tuple[list[str], bool]]:
     """What is run: pytest's arguments by name, and whether compilation is off."""
-    asked = {"plain": ([f"tests/{name}.py" for name in PLAIN], True)}
+    plain = [
+        f"tests/test_{name}.py{test}"
+        for name, chosen in PLAIN.items()
+        for test in ([f"::test_{one}" for one in chosen] or [""])
+    ]
+    asked = {"plain": (plain, True)}
     if short:
         return asked | {"compiled": (["tests/test_plain_path.py"], False)}
     files = [f"tests/{path.name}" for path in sorted((ROOT / "tests").glob("test_*.py"))]
@@ -149,11 +179,9 @@ def main() -> int:
         lines, branches = shares(modules.values())
         report(f"{len(modules)} {label}: lines {lines:.1f}%, branches {branches:.1f}%")
     lines, branches = shares(judged.values())
-    if arguments.short:
-        goal, reached = f"lines {KERNEL_LINES:.0f}% of compiled code", lines >= KERNEL_LINES
-    else:
-        goal = f"lines {LINES:.0f}%, branches {BRANCHES:.0f}%"
-        reached = lines >= LINES and branches >= BRANCHES
+    goals = (KERNEL_LINES, KERNEL_BRANCHES) if arguments.short else (LINES, BRANCHES)
+    goal = f"lines {goals[0]:.0f}%, branches {goals[1]:.0f}%"
+    reached = lines >= goals[0] and branches >= goals[1]
     report(f"goal: {goal}: {'reached' if reached else 'MISSED'}")
     report.save()
     return 0 if good and reached else 1
