@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 DPI = 130
 COLOURS = 128
-MAX_FOREST = 40  # parameters of the forest; more are in the tables
 POSTERIOR, PRIOR = "#0072B2", "#D55E00"
 
 
