@@ -318,7 +318,7 @@ CATALOGUE = [
     ),
     Broken(
         "no Hastings term (collapsed)",
-        COLLAPSED,
+        "conditionals/collapsed.py",
         "ratio = power * (math.log1p(new_square / DF) - math.log1p(old_square / DF))",
         "ratio = 0.0 * power",
         GAUSSIAN_DIAGONAL,
