@@ -11,6 +11,7 @@ import numpy as np
 from . import fit_printout, profiles, residuals, wald
 from .derived import Derived
 from .fits import degrees
+from .problem import back
 from .tables import Table
 
 if TYPE_CHECKING:
@@ -89,6 +90,10 @@ class Fit(Derived):
         """Covariance of the estimates by the delta method, (rows, rows); nan on the boundary."""
         _, above, below = np.split(self._around, [1, 1 + self.outcome.theta.size])
         slopes = (above - below) / (2.0 * self._steps[:, None])
+        # Of coefficients they are known: the rounding of differences may be much in the intercept.
+        p = len(self.model.names.fixed)
+        slopes[:, :p] = 0.0
+        slopes[:p, :p] = back(self.model).T
         made: np.ndarray = slopes.T @ self.outcome.covariance @ slopes
         for mask in self._on_boundary:
             made[mask], made[:, mask] = np.nan, np.nan

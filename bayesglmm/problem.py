@@ -144,6 +144,14 @@ def _start(model: "Model") -> Start:
     return Start(beta, s, phi, family.dispersion == "sigma" and family.link == "identity")
 
 
+def back(model: "Model") -> np.ndarray:
+    """Slopes (p, p) of the coefficients of the user's columns by those of the columns inside."""
+    slopes = np.diag(1.0 / model.x_scale)
+    if model.design.has_intercept:
+        slopes[model.intercept] -= model.x_center / model.x_scale
+    return slopes
+
+
 def to_user(model: "Model", theta: np.ndarray, u: np.ndarray | None) -> dict[str, Any]:
     """Draws on the user's scale; shapes as in `Model.to_user`.
 
