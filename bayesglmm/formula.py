@@ -121,8 +121,6 @@ class _Reader:
         root = self.root
         if not (isinstance(root, Operation) and root.operator == "~"):
             position = root.position if isinstance(root, Operation) else len(self.text)
-            if self.text.lstrip().startswith("~"):
-                position = 0
             raise FormulaError("a formula is: response ~ terms", self.text, position)
         left, right = root.operands
         response = self.response(left)
