@@ -104,6 +104,8 @@ MORE_CHAINS = [  # of fewer states
     Chain("gibbs", "poisson log", "x||g"),
     Chain("classical", "poisson log", "x|g", {"Sigma": "random_walk"}),
     Chain("classical", "gamma log", "x|g", {"Sigma": "slice"}),
+    Chain("classical", "gamma log", "x||g", {"beta": "slice", "shape": "random_walk"}),
+    Chain("gibbs", "gamma log", "crossed"),
 ]
 FITS = [
     ("laplace", "poisson log", "x|g"),
