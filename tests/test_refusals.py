@@ -1,9 +1,12 @@
 """What is refused in words, or shown in few digits, where nothing is sampled."""
 
+import copy
 import json
 import math
 import os
+import pickle
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -191,3 +194,21 @@ def test_a_parquet_file_says_what_its_columns_are(tmp_path, capsys):
 def test_rescaled_priors_keep_their_shape():
     made = rescaled(bg.StudentT(3, 1.0, 2.0), 4.0)
     assert (made.df, made.mean, made.scale) == (3, 4.0, 8.0)
+
+
+def test_numbers_of_rows_take_no_memory_where_all_are_used(tmp_path):
+    whole = build("y ~ x + (1 | g)", frame())
+    assert "rows" not in vars(whole)
+    np.testing.assert_array_equal(whole.rows, np.arange(N))
+    for other in (copy.deepcopy(whole), pickle.loads(pickle.dumps(whole)), replace(whole)):
+        np.testing.assert_array_equal(other.rows, np.arange(N))
+        assert other.rows.dtype == np.int64 and "rows" not in vars(other)
+    data = frame().assign(x=lambda f: f.x.where(f.index != 3))
+    some = build("y ~ x + (1 | g)", data, missing="drop")
+    np.testing.assert_array_equal(some.rows, np.delete(np.arange(N), 3))
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(some)).rows, some.rows)
+    with pytest.raises(AttributeError, match="'Design' object has no attribute 'row'"):
+        name = "row"
+        getattr(whole, name)
+    bg.glmm("y ~ x", frame()).fit().save(tmp_path / "fit.nc")
+    np.testing.assert_array_equal(bg.load(tmp_path / "fit.nc").model.design.rows, np.arange(N))
