@@ -126,6 +126,8 @@ RENEWAL = "conditionals/renewal.py"
 DIRECTIONS, LOOSE = "conditionals/directions.py", "conditionals/loose.py"
 NESTED_MOVE = "conditionals/nested.py"
 
+# The way back of the coefficients' step is not seen here (|z| 3.2 and, with four times the draws,
+# 2.0): their steps are all but exact on these models. `broken_ranks` has it.
 BROKEN = [
     Broken(
         "no Hastings term (psi)",
@@ -168,13 +170,6 @@ BROKEN = [
         "_where(sure[:groups], sums[k, :groups], h[k, :groups], b[k, place:end])",
         "_where(sure[:groups], sums[k, :groups] + u[k, place:end], h[k, :groups], b[k, place:end])",
         BERNOULLI,
-    ),
-    Broken(
-        "no way back of the coefficients' step",
-        LOOSE,
-        "ratio -= 0.5 * total * total",
-        "ratio -= 0.0 * total * total",
-        SLOPE,
     ),
     Broken(
         "no way back of the dispersion's step",
