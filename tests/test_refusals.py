@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import bayesglmm as bg
-from bayesglmm import checks, comparison, frames
+from bayesglmm import any_draws, checks, comparison, frames
 from bayesglmm.cli import main
 from bayesglmm.columns import Table
 from bayesglmm.design import build
@@ -212,3 +212,48 @@ def test_numbers_of_rows_take_no_memory_where_all_are_used(tmp_path):
         getattr(whole, name)
     bg.glmm("y ~ x", frame()).fit().save(tmp_path / "fit.nc")
     np.testing.assert_array_equal(bg.load(tmp_path / "fit.nc").model.design.rows, np.arange(N))
+
+
+DRAWS = np.random.default_rng(6).normal(size=(2, 30))
+
+
+@pytest.mark.parametrize(
+    ("draws", "arguments", "words"),
+    [
+        ({}, {}, "is empty"),
+        (np.empty((2, 30, 0)), {}, "has no parameters"),
+        ([["a", "b"]], {}, "holds <U1, no numbers"),
+        ([[1.0, "b"], [object(), 2.0]], {}, "is no array of numbers"),
+        ({"b": DRAWS}, {"names": ["b"]}, "names are for arrays"),
+        (pd.DataFrame({"chain": [1, 2], ".chain": [1, 2], "b": [1.0, 2.0]}), {}, "both say which"),
+        (pd.DataFrame({"chain": [1.0, np.nan], "b": [1.0, 2.0]}), {}, "'chain' lacks values"),
+        (pd.DataFrame(DRAWS[:, :2], columns=["b", "b"]), {}, "two columns of the same name"),
+    ],
+)
+def test_draws_from_elsewhere(draws, arguments, words):
+    with pytest.raises(DataError, match=words):
+        bg.diagnose(draws, **arguments)
+
+
+def test_a_fit_has_no_draws():
+    with pytest.raises(DataError, match=r"has no draws; sample\(\) makes a posterior"):
+        bg.diagnose(bg.glmm("y ~ x", frame()).fit())
+
+
+def test_columns_that_are_no_draws_are_left_out():
+    data = any_draws.read({"b": DRAWS, "accept_stat__": np.abs(DRAWS)})
+    assert data.names == ("b",) and data.values.shape == (2, 30, 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"names": ["b", "c"]}, "do not both have 'c'"),
+        ({"length": 20}, "has 30 draws a chain and .* 20"),
+    ],
+)
+def test_chains_that_do_not_go_together(changes, words):
+    names = changes.get("names", ["b"])
+    other = {name: DRAWS[:, : changes.get("length", 30)] for name in names}
+    with pytest.raises(DataError, match=words):
+        any_draws.beside([any_draws.read({"b": DRAWS}), any_draws.read(other)])
