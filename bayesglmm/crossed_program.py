@@ -145,10 +145,11 @@ class CrossedProgram(Bound):
             theta = self.map.center + scale @ (away * w) if self.init is None else self.init
             state["theta"][:] = theta
             state["u"][:] = self._effects(theta, min(away, 1.0) * noise)
-            state["flag"][crossed.STATUS] = crossed.NEW
-            self.advance(state, 0, *self._nowhere(), 0)
-            if np.isfinite(state["value"][0]):
-                return state
+            if np.isfinite(state["u"]).all():
+                state["flag"][crossed.STATUS] = crossed.NEW
+                self.advance(state, 0, *self._nowhere(), 0)
+                if np.isfinite(state["value"][0]):
+                    return state
             away *= 0.8
         raise FloatingPointError(
             f"chain {chain}: the log density is not finite at any of {ATTEMPTS} starts"
@@ -157,7 +158,10 @@ class CrossedProgram(Bound):
     def _effects(self, theta: np.ndarray, noise: np.ndarray) -> np.ndarray:
         """Effects in the order of the layouts: the modes near theta, and noise of their sds."""
         data = self.data
-        L = lower_factors(data.prior.covariance, theta[self.p : self.p + self.m])
+        with np.errstate(over="ignore", invalid="ignore"):
+            L = lower_factors(data.prior.covariance, theta[self.p : self.p + self.m])
+        if not np.isfinite(L).all():
+            return np.full(self.effects, np.nan)  # sds beyond all numbers
         v = self.map.modes + (theta - self.map.center) @ self.map.slopes
         u = np.zeros_like(v)
         for k, l in zip(*np.nonzero(L), strict=True):

@@ -15,6 +15,7 @@ from bayesglmm.errors import DataError
 from bayesglmm.fits import crossed, mode, newton
 from bayesglmm.fits.mode import Objective, describe, find, first_guess
 from bayesglmm.fits.optimizer import Optimum
+from bayesglmm.recipe import Recipe
 
 STRUCTURES = {
     "crossed": "x + (1|g) + (1|h)",
@@ -256,3 +257,22 @@ def test_start_of_responses_that_are_all_alike(family, y, terms):
     assert np.all(np.abs(found.gradient) < 1e-2)
     map, _ = sampling.start(made, "nuts")
     assert np.all(np.abs(map.center) < 6.0)
+
+
+@pytest.mark.parametrize("seed", range(4, 10))
+def test_start_of_responses_almost_without_error(seed):
+    """A shape of 1e6: the curvature of log sds, by differences, is lost in rounding."""
+    rng = np.random.default_rng(seed)
+    row = np.arange(20)
+    f = {"x": np.cos(row), "g": row // 4, "h": row % 4}
+    eta = 0.5 - 0.5 * f["x"] + rng.normal(0, 1.5, 5)[f["g"]] + rng.normal(0, 0.2, 4)[f["h"]]
+    f["y"] = np.exp(eta) * (1 + 1e-3 * rng.normal(size=20))
+    priors = {"Intercept": bg.Normal(0.5, 0.5), "b": bg.Normal(0, 0.5), "sd": bg.HalfNormal(0.5)}
+    made = bg.glmm("y ~ x + (1 | g) + (1 | h)", f, "gamma", priors=priors)
+    map, covariance = sampling.start(made, "gibbs")
+    assert np.all(np.sqrt(np.diag(covariance)) < 10.0)  # 3,500 with one of these seeds
+    program = Recipe("gibbs", 100, 0.8, 10, map._asdict(), covariance, None).program(made)
+    program.covariance = np.diag([1.0, 1.0, 1e7, 1e7, 1.0])  # sds of e to the 3,000
+    state = program.start(np.array([1, 2, 3, seed], dtype=np.uint64), 0)
+    assert np.isfinite(state["value"]).all()
+    assert np.isfinite(state["u"]).all()

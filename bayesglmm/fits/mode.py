@@ -26,6 +26,7 @@ SMALL_SD = 0.03  # of the spread: the likelihood is linear in the variance up to
 RISING = 1e-6  # slope in log sd at SMALL_SD that is not rounding
 TINY = 1e-100  # curvature of columns of which nothing is known, in whatever units
 HESSIAN_STEP = 1e-3  # in standard errors; the error of the difference is of its square
+ROUNDED = 0.05  # a posterior's curvature, in its own scale, where rounding leaves none
 NO_ERROR = 1e3  # a standard error of so many spreads is none: what has run away is begun anew
 
 
@@ -300,6 +301,9 @@ def describe(objective: Objective, optimum: Optimum) -> Mode:
     hessian = 0.5 * (hessian + hessian.T)
     slopes = (modes[:d] - modes[d : 2 * d]) / (2.0 * steps[:, None])
     covariance, definite = invert(hessian, units)
+    if objective.penalized and not definite:
+        # The prior alone bends it: a sampler that believes in no curvature starts nowhere.
+        covariance, _ = invert(hessian, units, ROUNDED)
     kind, dense, variances = BLOCKS, np.zeros((0, 0)), None
     if objective.crossed is not None:
         p, m = objective.data.obs.X.shape[0], objective.data.prior.covariance.row.size
