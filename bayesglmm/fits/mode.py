@@ -302,7 +302,8 @@ def describe(objective: Objective, optimum: Optimum) -> Mode:
     slopes = (modes[:d] - modes[d : 2 * d]) / (2.0 * steps[:, None])
     covariance, definite = invert(hessian, units)
     if objective.penalized and not definite:
-        # The prior alone bends it: a sampler that believes in no curvature starts nowhere.
+        # The prior alone bends it, so the differences were rounded. A sampler that took
+        # flatness for a scale would start nowhere.
         covariance, _ = invert(hessian, units, ROUNDED)
     kind, dense, variances = BLOCKS, np.zeros((0, 0)), None
     if objective.crossed is not None:
