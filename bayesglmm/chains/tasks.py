@@ -6,7 +6,6 @@ with its worker is done again, by whichever worker, with the same draws. The pro
 process once: a task names it, and a process that does not have it says so and is sent it.
 """
 
-import multiprocessing
 import queue
 import secrets
 import signal
@@ -16,6 +15,7 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
+from multiprocessing.process import active_children
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -126,7 +126,7 @@ class _Pool:
         """Hand a task over, and note which processes may be at it."""
         future = self.executor.submit(block, order)
         # A pool does not tell of its processes, nor how they ended; they are children of this one.
-        self.processes.update(multiprocessing.active_children())
+        self.processes.update(active_children())
         return future
 
     def ended(self) -> str:
