@@ -65,6 +65,13 @@ class Step:
         """The state inside, theta and u, that the responses are drawn at."""
         return self.drawn.theta[0].copy(), self.drawn.u[0].copy()
 
+    def advance(self, block: int) -> np.ndarray:
+        """One iteration of the transported sampler with one of its blocks: (theta, u)."""
+        moves = self.moves
+        moves.state["proposal_block"] = moves.blocks[block]
+        moves.program.advance(moves.state, 1, *moves.out, 0)
+        return np.concatenate([moves.out[0][0], moves.out[1][0]])
+
     def place(self, i: int) -> None:
         """Put the chain at a state."""
         raise NotImplementedError

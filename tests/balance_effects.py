@@ -76,10 +76,7 @@ class Renewal(Levels):
         self.center, self.C = state["center"][side].copy(), state["C"][side].copy()
 
     def go(self) -> np.ndarray:
-        moves = self.moves
-        moves.state["proposal_block"] = moves.blocks[1]
-        moves.program.advance(moves.state, 1, *moves.out, 0)
-        return np.concatenate([moves.out[0][0], moves.out[1][0]])
+        return self.advance(1)
 
     def numbers(self, i: int, j: int) -> dict[str, Any]:
         v, J, component = self.v(j), self.shape[1], (i + j) % 3

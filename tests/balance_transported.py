@@ -68,10 +68,7 @@ class Transported(Carried):
         self.carry()
 
     def go(self) -> np.ndarray:
-        moves = self.moves
-        moves.state["proposal_block"] = moves.blocks[0]
-        moves.program.advance(moves.state, 1, *moves.out, 0)
-        return np.concatenate([moves.out[0][0], moves.out[1][0]])
+        return self.advance(0)
 
     def numbers(self, i: int, j: int) -> dict[str, Any]:
         old, new = (self.w[k, self.low : self.high] for k in (i, j))
