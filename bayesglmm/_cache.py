@@ -12,7 +12,7 @@ import shutil
 import stat
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -46,14 +46,6 @@ def folder(module: str) -> str | None:
     own.mkdir(mode=0o700, exist_ok=True)
     os.utime(own)
     return str(own)
-
-
-def has(function: Callable[..., object]) -> bool:
-    """Whether the compiled code of a function is in the cache."""
-    module, name = function.__module__, function.__name__
-    own = folder(module)
-    pattern = f"{module.rpartition('.')[2]}.{name}-*.nbi"
-    return own is not None and any(Path(own).rglob(pattern))
 
 
 @lru_cache(maxsize=1)

@@ -180,18 +180,24 @@ class _Entry:
             self._compiled = _compile(self.python, self.signature, self.folder)
         return self._compiled
 
+    @property
+    def cached(self) -> bool:
+        """Whether the compiled code is in the cache."""
+        module, name = self.python.__module__, self.python.__name__
+        pattern = f"{module.rpartition('.')[2]}.{name}-*.nbi"
+        return self.folder is not None and any(Path(self.folder).rglob(pattern))
+
     def compile_elsewhere(self) -> None:
         """Begin to compile into the cache in a second process, if there is work and a core for it.
 
         The first use of the entry point waits for it.
         """
-        folder = self.folder
         started = self._compiled is not None or self._elsewhere is not None
-        if folder is None or started or (os.cpu_count() or 1) < 2 or not sys.executable:
+        if self.folder is None or started or (os.cpu_count() or 1) < 2 or not sys.executable:
+            return
+        if self.cached:
             return
         module, name = self.python.__module__, self.python.__name__
-        if any(Path(folder).rglob(f"{module.rpartition('.')[2]}.{name}-*.nbi")):
-            return
         script = f"import importlib; importlib.import_module({module!r}).{name}.compiled"
         roots = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, roots))}

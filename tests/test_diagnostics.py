@@ -98,7 +98,8 @@ def test_compiled_code_measures_the_same(case, monkeypatch):
 @pytest.mark.skipif(not ENABLED, reason="for compiled code")
 def test_compiled_code_is_taken_where_it_takes_less_time(monkeypatch):
     there = False
-    monkeypatch.setattr(measured._cache, "has", lambda function: there)
+    entry = type(compiled.measure_columns)
+    monkeypatch.setattr(entry, "cached", property(lambda self: there))
     monkeypatch.setattr(measured.Tally, "plain", 0)
     monkeypatch.setattr(measured.Tally, "loaded", False)
     few, some = np.random.default_rng(1).standard_normal((2, 2, 10, measured.FEW))

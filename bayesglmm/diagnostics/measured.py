@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import _cache
 from .._jit import ENABLED
 from ..chains.threads import processors
 from .columns import MIN_DRAWS
@@ -52,7 +51,7 @@ def _compiled(columns: int) -> bool:
             return False
         from . import compiled
 
-        return _cache.has(compiled.measure_columns.python)
+        return compiled.measure_columns.cached
     return True
 
 
